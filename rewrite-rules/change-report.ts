@@ -71,6 +71,13 @@ export class ReportRecorder {
     this.#codes.add(code)
   }
 
+  /** Takes over what another recorder has collected. */
+  add(changes: readonly Change[], changeCount: number, codes: readonly ReportCode[]): void {
+    this.changes.push(...changes.slice(0, MAX_LISTED_CHANGES - this.changes.length))
+    this.changeCount += changeCount
+    for (const code of codes) this.#codes.add(code)
+  }
+
   get codes(): ReportCode[] {
     return [...this.#codes]
   }

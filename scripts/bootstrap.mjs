@@ -19,7 +19,9 @@ function lockedPackages(file) {
 const want = lockedPackages('package-lock.json')
 const have = lockedPackages('node_modules/.package-lock.json')
 const isStale =
-  Object.entries(want).some(([path, entry]) => path !== '' && !entry.optional && have[path]?.version !== entry.version) ||
+  Object.entries(want).some(
+    ([path, entry]) => path !== '' && !entry.optional && have[path]?.version !== entry.version,
+  ) ||
   Object.keys(have).some((path) => want[path]?.version !== have[path].version) ||
   Object.keys(have).length === 0
 
@@ -30,7 +32,10 @@ if (isStale) {
     process.exit(2)
   }
   console.error('Installing dependencies (once, about a minute) …')
-  const { status } = spawnSync(process.execPath, [npm, 'ci', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] })
+  const { status } = spawnSync(process.execPath, [npm, 'ci', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  })
   if (status !== 0) process.exit(status ?? 1)
 }
 

@@ -1,0 +1,161 @@
+// The CSV form of a table (product.md §8; RFC 4180): a header line that names the columns, then one entry a row. `;` separates several
+// values in a cell; spreadsheets of many countries separate the columns with it too, then such cells come quoted.
+
+/** What is told of the file; rows count from 1, which is the header line. */
+export interface RowHandler {
+  /** An entry in the form a JSON table gives it. */
+  row(entry: Record<string, unknown>, row: number): void
+  syntaxError(row: number, value: string, reason: string): void
+}
+
+const COLUMNS = ['presented', 'mailbox', 'known', 'x500', 'route', 'eai'] as const
+type Column = (typeof COLUMNS)[number]
+const REQUIRED: readonly Column[] = ['presented', 'mailbox', 'known']
+
+/** No entry is as large; bounds what is held. */
+const MAX_ROW_CHARACTERS = 4 * 1024 * 1024
+
+export class TableCsv {
+  readonly #handler: RowHandler
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true })
+  #separator = ','
+  #columns: readonly Column[] | undefined
+  #row = 1
+  #cells: string[] = []
+  /** Pieces of the cell at hand from earlier chunks. */
+  #cell: string[] = []
+  /** Characters of the row at hand in earlier chunks. */
+  #size = 0
+  #place: 'start' | 'plain' | 'quoted' | 'quote-in-quoted' = 'start'
+  #isBroken = false
+
+  constructor(handler: RowHandler) {
+    this.#handler = handler
+  }
+
+  write(chunk: Uint8Array): void {
+    if (!this.#isBroken) this.#read(this.#decode(chunk))
+  }
+
+  end(): void {
+    if (this.#isBroken) return
+    this.#read(this.#decode(undefined))
+    if (this.#place === 'quoted') this.#fail('', 'a quoted cell is not closed')
+    else if (this.#cells.length > 0 || this.#place !== 'start') {
+      this.#endCell()
+      this.#endRow()
+    }
+    if (!this.#isBroken && this.#columns === undefined) this.#fail('', 'a header line is expected')
+  }
+
+  #decode(chunk: Uint8Array | undefined): string {
+    try {
+      return chunk === undefined ? this.#decoder.decode() : this.#decoder.decode(chunk, { stream: true })
+    } catch {
+      this.#fail('', 'not UTF-8')
+      return ''
+    }
+  }
+
+  #read(text: string): void {
+    let start = 0
+    let rowStart = 0
+    const take = (end: number): void => {
+      if (end > start) this.#cell.push(text.slice(start, end))
+    }
+    for (let i = 0; i < text.length && !this.#isBroken; i++) {
+      const character = text[i]
+      if (this.#place === 'quoted') {
+        if (character !== '"') continue
+        take(i)
+        start = i + 1
+        this.#place = 'quote-in-quoted'
+      } else if (this.#place === 'quote-in-quoted' && character === '"') {
+        start = i // the second of two quotes stands for one
+        this.#place = 'quoted'
+      } else if (this.#place === 'start' && character === '"') {
+        start = i + 1
+        this.#place = 'quoted'
+      } else if (character === '\n' || this.#isSeparator(character)) {
+        if (this.#place === 'plain') take(i)
+        start = i + 1
+        this.#endCell()
+        if (character !== '\n') continue
+        this.#endRow()
+        rowStart = i + 1
+      } else if (this.#place === 'start') {
+        if (character === ' ') start = i + 1
+        else this.#place = 'plain'
+      } else if (this.#place === 'quote-in-quoted' && character !== '\r' && character !== ' ') {
+        this.#fail(this.#cell.join(''), 'text after a quoted cell')
+      }
+    }
+    if (this.#place === 'plain' || this.#place === 'quoted') take(text.length)
+    this.#size += text.length - rowStart
+    if (this.#size > MAX_ROW_CHARACTERS) this.#fail('', `a row of more than ${MAX_ROW_CHARACTERS} characters`)
+  }
+
+  /** The header line shows which character separates: no column name holds one. */
+  #isSeparator(character: string | undefined): boolean {
+    if (this.#columns === undefined && this.#cells.length === 0 && character === ';') this.#separator = ';'
+    return character === this.#separator
+  }
+
+  #endCell(): void {
+    this.#cells.push(this.#cell.join('').trim())
+    this.#cell = []
+    this.#place = 'start'
+  }
+
+  #endRow(): void {
+    const cells = this.#cells
+    this.#cells = []
+    this.#size = 0
+    if (this.#columns === undefined) this.#readHeader(cells)
+    else if (cells.some((cell) => cell !== '')) this.#readRow(cells, this.#columns)
+    this.#row++
+  }
+
+  #readHeader(cells: readonly string[]): void {
+    const columns = cells.map((cell) => COLUMNS.find((column) => column === cell.toLowerCase()))
+    const unknown = columns.indexOf(undefined)
+    if (unknown >= 0) this.#fail(cells[unknown] ?? '', `a column is one of ${COLUMNS.join(', ')}`)
+    else if (new Set(columns).size < columns.length) this.#fail(cells.join(), 'a column stands there twice')
+    else if (!REQUIRED.every((column) => columns.includes(column))) {
+      this.#fail(cells.join(), `the columns ${REQUIRED.join(', ')} are needed`)
+    } else this.#columns = columns.filter((column) => column !== undefined)
+  }
+
+  #readRow(cells: readonly string[], columns: readonly Column[]): void {
+    if (cells.length !== columns.length) {
+      this.#handler.syntaxError(this.#row, cells.join(this.#separator), `${columns.length} cells are expected`)
+      return
+    }
+    const entry: Record<string, unknown> = {}
+    for (const [i, column] of columns.entries()) {
+      const cell = cells[i] ?? ''
+      if (column === 'known' || column === 'x500') entry[column] = values(cell)
+      else if (column === 'eai')
+        entry[column] = cell === '' ? false : isBoolean(cell) ? cell.toLowerCase() === 'true' : cell
+      else if (column !== 'route' || cell !== '') entry[column] = cell
+    }
+    this.#handler.row(entry, this.#row)
+  }
+
+  #fail(value: string, reason: string): void {
+    if (!this.#isBroken) this.#handler.syntaxError(this.#row, value, reason)
+    this.#isBroken = true
+  }
+}
+
+function values(cell: string): string[] {
+  return cell
+    .split(';')
+    .map((value) => value.trim())
+    .filter((value) => value !== '')
+}
+
+// Spreadsheets write truth values in capitals.
+function isBoolean(cell: string): boolean {
+  return ['true', 'false'].includes(cell.toLowerCase())
+}
