@@ -34,6 +34,8 @@ export interface MessageRecord {
   readonly ret?: 'FULL' | 'HDRS'
   readonly envid?: string
   readonly smtpUtf8: boolean
+  /** Client declared REQUIRETLS (RFC 8689): honoured or not sent (R12). */
+  readonly requireTls?: true
   /** Client declared BODY=8BITMIME. */
   readonly body8BitMime: boolean
   /** Header or body hold an octet above 127 (R12). */

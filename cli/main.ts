@@ -1,0 +1,127 @@
+// bin/causeway: finds the command, runs it, turns what comes of it into an exit code. (product.md §8)
+import { readFileSync } from 'node:fs'
+import { DONE, FAILED, print, say, UNUSABLE, UnusableFile, UsageError } from './command.ts'
+import type { Command } from './command.ts'
+
+interface Listed {
+  readonly summary: string
+  /** Loaded when it is asked for: `rewrite` starts without the relay. */
+  readonly load: () => Promise<Command>
+}
+
+const COMMANDS: ReadonlyMap<string, Listed> = new Map([
+  [
+    'rewrite',
+    {
+      summary: 'rewrites one message: standard input to standard output',
+      load: async () => (await import('./rewrite.ts')).rewrite,
+    },
+  ],
+  ['table', { summary: 'checks a mapping table', load: async () => (await import('./table.ts')).table }],
+  ['relay', { summary: 'runs a relay', load: async () => (await import('./relay.ts')).relay }],
+  [
+    'queue',
+    {
+      summary: "shows and changes what waits in a relay's spool",
+      load: async () => (await import('./queue.ts')).queue,
+    },
+  ],
+  [
+    'quarantine',
+    { summary: 'damaged and poison mail of a spool', load: async () => (await import('./quarantine.ts')).quarantine },
+  ],
+  [
+    'start',
+    {
+      summary: 'a demonstration: a relay, an example table, one message through it',
+      load: async () => (await import('./start-command.ts')).startCommand,
+    },
+  ],
+])
+
+function overview(): string {
+  const width = Math.max(...[...COMMANDS.keys()].map((name) => name.length))
+  const lines = [...COMMANDS].map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`)
+  return [
+    'Usage: causeway COMMAND [OPTIONS]',
+    '',
+    ...lines,
+    '',
+    'causeway COMMAND --help tells more. Exit code: 0 done, 1 failed, 2 wrong usage or an unusable file.',
+  ].join('\n')
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args
+  if (name === undefined) {
+    say(overview())
+    return UNUSABLE
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    await print(`${overview()}\n`)
+    return DONE
+  }
+  if (name === '--version') {
+    await print(`causeway ${version()}\n`)
+    return DONE
+  }
+  const listed = COMMANDS.get(name)
+  if (listed === undefined)
+    throw new UsageError(`there is no command ${JSON.stringify(name)}; causeway --help lists them`)
+  const command = await listed.load()
+  if (wantsHelp(rest)) {
+    await print(`${command.help}\n`)
+    return DONE
+  }
+  return command.run(rest)
+}
+
+/** Before any `--`: after it everything is a name. */
+function wantsHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  return (end === -1 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
+}
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : ''
+}
+
+/** Known faults are told in a sentence; anything else is ours, and shows where it came from. */
+function failed(error: unknown): number {
+  if (error instanceof UsageError || error instanceof UnusableFile) {
+    say(`causeway: ${error.message}`)
+    return UNUSABLE
+  }
+  // Told by name: importing the classes would load the relay for every command.
+  const name = error instanceof Error ? error.name : ''
+  if (error instanceof Error && name === 'SettingsFault') {
+    for (const line of error.message.split('\n')) say(`causeway: ${line}`)
+    return UNUSABLE
+  }
+  if (name === 'SpoolUnusable') {
+    say(`causeway: ${withCauses(error)}`)
+    return UNUSABLE
+  }
+  if (name === 'ControlError') {
+    say(`causeway: ${withCauses(error)}`)
+    return FAILED
+  }
+  say(`causeway: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  return FAILED
+}
+
+function withCauses(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message} (${withCauses(error.cause)})` : error.message
+}
+
+// A reader that has seen enough (`| head`) is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? DONE : FAILED)
+})
+process.exitCode = await main(process.argv.slice(2)).catch(failed)
+// What a command leaves open must not keep the process; what it wrote must be out first.
+await new Promise<void>((resolve) => void process.stdout.write('', () => resolve()))
+await new Promise<void>((resolve) => void process.stderr.write('', () => resolve()))
+process.exit()

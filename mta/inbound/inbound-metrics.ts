@@ -1,0 +1,32 @@
+// What /metrics says of the relay's receiving side: made once a process, shared by its listeners. (OP-1)
+import { Counter, Gauge } from '../../common/metrics.ts'
+import type { Metrics } from '../../common/metrics.ts'
+
+export interface InboundMetrics {
+  /** Greeted and not closed yet. */
+  readonly open: Gauge
+  readonly accepted: Counter<'direction'>
+  readonly acceptedBytes: Counter<'direction'>
+  /** Negative replies by their name in replies.ts: a closed set. */
+  readonly refusals: Counter<'direction' | 'reason'>
+  /** Recipients that became one with another by rewriting (R13). */
+  readonly collapsed: Counter<'direction'>
+  /** Codes of the engine's report (rewriting.md §14). */
+  readonly reportCodes: Counter<'direction' | 'code'>
+  readonly largeParts: Counter<'result'>
+}
+
+export function createInboundMetrics(metrics: Metrics): InboundMetrics {
+  const registers = [metrics]
+  const counter = <L extends string>(name: string, help: string, labelNames: L[]): Counter<L> =>
+    new Counter({ name: `causeway_inbound_${name}_total`, help, labelNames, registers })
+  return {
+    open: new Gauge({ name: 'causeway_inbound_connections_open', help: 'Connections of clients', registers }),
+    accepted: counter('messages_accepted', 'Messages answered with 250', ['direction']),
+    acceptedBytes: counter('accepted_bytes', 'Octets of accepted messages as they go on', ['direction']),
+    refusals: counter('refusals', 'Negative replies by reason', ['direction', 'reason']),
+    collapsed: counter('recipients_collapsed', 'Recipients merged with another after rewriting', ['direction']),
+    reportCodes: counter('report_codes', 'Codes of the rewriting report', ['direction', 'code']),
+    largeParts: counter('large_parts', 'Large parts handed to the worker thread, by result', ['result']),
+  }
+}

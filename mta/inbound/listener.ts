@@ -1,0 +1,174 @@
+// One listener: takes connections, admits or refuses them, holds their sessions to the limits, and closes in good order. (DU-6)
+import { once } from 'node:events'
+import { addressRanges } from './admission.ts'
+import type { ConnectionSlots, SlotRefusal } from './connection-slots.ts'
+import { Reception } from './receive.ts'
+import type { Client, PinnedTable, ReceiveDeps } from './receive.ts'
+import { REPLIES } from './replies.ts'
+import type { Reply } from './replies.ts'
+import { Session } from './session.ts'
+import type { SessionDeps } from './session.ts'
+import { RelayServer } from './smtp-quirks.ts'
+import type { Wire } from './smtp-quirks.ts'
+import type { Transaction } from './transaction.ts'
+
+export interface ListenerAddress {
+  readonly address: string
+  /** 0: any free one. */
+  readonly port: number
+  /** Addresses and CIDR ranges that may connect (SP-2). */
+  readonly allow: readonly string[]
+}
+
+export interface ListenerDeps extends ReceiveDeps {
+  readonly spool: ReceiveDeps['spool'] & SessionDeps['spool']
+  /** Asked at each message: undefined means 451, never unmapped. */
+  readonly currentTable: { get(): PinnedTable | undefined }
+  /** addr-spec; undefined: no mail to the unqualified postmaster */
+  readonly postmaster: string | undefined
+  /** One for all listeners of a relay: the limits are the relay's. */
+  readonly slots: ConnectionSlots
+  /** ms of a clock that never goes back */
+  readonly monotonic: () => number
+  /** Runs `task` every `ms` until the returned function is called. */
+  readonly every: (ms: number, task: () => void) => () => void
+  /** Share of the process's memory limit in use, 0 to 1. */
+  readonly memoryUse: () => number
+}
+
+export interface Listener {
+  readonly port: number
+  /** Takes no more connections, lets messages under way finish, and cuts off after `graceMs` what hasn't. */
+  close(graceMs?: number): Promise<void>
+}
+
+const SWEEP_MS = 1000
+const GRACE_MS = 30_000
+const AUDIT_MS = 3_600_000
+/** What strangers can make us remember. */
+const MAX_AUDITED = 10_000
+
+const SLOT_REPLIES: Record<SlotRefusal, Reply> = {
+  total: REPLIES.tooManyConnections,
+  'per-address': REPLIES.tooManyFromAddress,
+  rate: REPLIES.tooFast,
+}
+
+/** @throws when the address can't be listened on */
+export async function startListener(listener: ListenerAddress, deps: ListenerDeps): Promise<Listener> {
+  const { limits, log, metrics, direction, slots } = deps
+  const ranges = addressRanges(listener.allow)
+  const sessions = new Set<Session>()
+  /** Sessions whose client is gone while their message still becomes durable. */
+  const unsettled = new Set<Promise<unknown>>()
+  const audited = new Map<string, number>()
+  let isMemoryHigh = false
+
+  /** SP-9: each peer that is refused is named once an hour, whatever it does. */
+  const audit = (address: string, reply: Reply): void => {
+    if (audited.has(address) || audited.size >= MAX_AUDITED) return
+    audited.set(address, deps.monotonic())
+    log.warn('client.refused', { address, reason: reply.reason })
+  }
+
+  const replied = (reply: Reply): void => {
+    if (reply.code >= 400) metrics.refusals.inc({ direction, reason: reply.reason })
+  }
+
+  const sessionDeps: Omit<SessionDeps, 'closed'> = {
+    name: deps.name,
+    limits,
+    spool: deps.spool,
+    postmaster: deps.postmaster,
+    log,
+    now: deps.now,
+    monotonic: deps.monotonic,
+    hasTable: () => deps.currentTable.get() !== undefined,
+    receive: (transaction: Transaction, client: Client) => {
+      const pinned = deps.currentTable.get()
+      return pinned === undefined ? undefined : new Reception(deps, pinned, transaction, client)
+    },
+    isStressed: () => slots.isStressed,
+    replied,
+  }
+
+  const admit = (address: string): Reply | undefined => {
+    if (!ranges.includes(address)) return REPLIES.addressRefused
+    const refusal = slots.take(address, deps.monotonic())
+    if (refusal !== undefined) return SLOT_REPLIES[refusal]
+    if (!isMemoryHigh) return undefined
+    slots.release(address)
+    return REPLIES.memoryHigh
+  }
+
+  const openSession = (wire: Wire): Session => {
+    const address = wire.remoteAddress
+    const refusal = admit(address)
+    const session = new Session(
+      {
+        ...sessionDeps,
+        closed: () => {
+          sessions.delete(session)
+          if (refusal === undefined) {
+            slots.release(address)
+            metrics.open.dec()
+          }
+          const settled = session.settled
+          unsettled.add(settled)
+          void settled.finally(() => unsettled.delete(settled))
+        },
+      },
+      wire,
+      refusal,
+    )
+    sessions.add(session)
+    if (refusal === undefined) metrics.open.inc()
+    else audit(address, refusal)
+    return session
+  }
+
+  const server = new RelayServer(
+    {
+      name: deps.name,
+      logger: false,
+      hideSTARTTLS: true,
+      disableReverseLookup: true,
+      maxCommandLength: limits.commandLineBytes,
+      // A client may close its side behind its last command and still wait for the reply.
+      allowHalfOpen: true,
+    },
+    openSession,
+  )
+  server.on('error', (error) => log.info('session.socket-error', { error }))
+  // Clients that are refused get a reply, and a few seconds to read it. Beyond that, nothing.
+  server.server.maxConnections = 2 * limits.connections
+  const { server: socketServer } = server
+  socketServer.listen({ port: listener.port, host: listener.address, backlog: 511 })
+  await once(socketServer, 'listening')
+
+  let cutOffAt = Number.POSITIVE_INFINITY
+  const stopSweeping = deps.every(SWEEP_MS, () => {
+    const now = deps.monotonic()
+    isMemoryHigh = deps.memoryUse() > limits.memoryHighWaterRatio
+    slots.sweep(now)
+    for (const [address, at] of audited) if (now - at >= AUDIT_MS) audited.delete(address)
+    for (const session of sessions) {
+      if (now >= cutOffAt) session.cutOff()
+      else session.checkTime()
+    }
+  })
+
+  const bound = socketServer.address()
+  return {
+    port: typeof bound === 'object' && bound !== null ? bound.port : listener.port,
+    async close(graceMs = GRACE_MS) {
+      cutOffAt = Math.min(cutOffAt, deps.monotonic() + graceMs)
+      const closed = new Promise((resolve) => socketServer.close(resolve))
+      for (const session of sessions) session.leave()
+      await closed
+      stopSweeping()
+      // A session may hear of its end only after the server has.
+      await Promise.all([...unsettled, ...[...sessions].map(({ settled }) => settled)])
+    },
+  }
+}

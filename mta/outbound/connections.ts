@@ -1,0 +1,313 @@
+// The connections to all next hops: how many there may be, and those kept open for the next message. One opened for a tenant is never used
+// for another (R85). (reliability-security.md §4)
+import { Counter, Gauge } from '../../common/metrics.ts'
+import type { Metrics } from '../../common/metrics.ts'
+import type { Limits } from '../limits.ts'
+import { SmtpConnection } from './client.ts'
+import type { ClientSettings } from './client.ts'
+import type { ConnectFailure } from './outcome.ts'
+import type { NextHop } from './route.ts'
+import { DEFAULT_TIMEOUTS } from './timeouts.ts'
+import type { Timeouts } from './timeouts.ts'
+
+export interface ConnectionsDeps {
+  /** Our name in EHLO. */
+  readonly name: string
+  readonly limits: Pick<
+    Limits,
+    'nextHopConnections' | 'nextHopConnectionsPerHost' | 'nextHopReplyLineBytes' | 'nextHopReplyBytes'
+  >
+  readonly timeouts?: Timeouts
+  /** How long a connection is kept without work, and at all. */
+  readonly idleMs?: number
+  readonly lifeMs?: number
+  readonly transactionsPerConnection?: number
+  readonly monotonicMs: () => number
+  readonly metrics: Metrics
+}
+
+/** Long enough for the next message of a conversation, short enough not to hold a place at the peer. */
+const IDLE_MS = 10_000
+/** A name behind which machines come and go is looked up again that often. */
+const LIFE_MS = 300_000
+/** Peers count too: ours answers the 1,001st message of a connection with 421 (reliability-security.md §4). */
+const TRANSACTIONS_PER_CONNECTION = 1_000
+
+export type Opened = { readonly connection: SmtpConnection } | { readonly failure: ConnectFailure }
+
+/** A connection, and what the pool must know of it. */
+interface Kept {
+  readonly connection: SmtpConnection
+  readonly openedAt: number
+  idleSince: number
+  /** Messages it carried whose results are not on disk yet: no QUIT before (DU-4). */
+  unrecorded: number
+  isRetiring: boolean
+}
+
+export class Connections {
+  readonly #deps: ConnectionsDeps
+  readonly #client: ClientSettings
+  readonly #idleMs: number
+  readonly #lifeMs: number
+  readonly #transactions: number
+  /** Per next hop, the most recently used last. */
+  readonly #idle = new Map<string, Kept[]>()
+  /** Places taken, by host: leases and connections that aren't closed. */
+  readonly #perHost = new Map<string, number>()
+  /** Every connection whose socket isn't closed. */
+  readonly #open = new Set<SmtpConnection>()
+  #taken = 0
+  #idleCount = 0
+  #retiring = 0
+  #sweeper: NodeJS.Timeout | undefined
+  #isClosed = false
+  #whenRoom: () => void = () => {}
+  readonly #opened: Counter<'result'>
+
+  constructor(deps: ConnectionsDeps) {
+    this.#deps = deps
+    this.#idleMs = deps.idleMs ?? IDLE_MS
+    this.#lifeMs = deps.lifeMs ?? LIFE_MS
+    this.#transactions = deps.transactionsPerConnection ?? TRANSACTIONS_PER_CONNECTION
+    this.#client = {
+      name: deps.name,
+      timeouts: deps.timeouts ?? DEFAULT_TIMEOUTS,
+      replyLimits: { lineBytes: deps.limits.nextHopReplyLineBytes, replyBytes: deps.limits.nextHopReplyBytes },
+      monotonicMs: deps.monotonicMs,
+    }
+    const registers = [deps.metrics]
+    this.#opened = new Counter({
+      name: 'causeway_outbound_connections_opened_total',
+      help: 'Connections to next hops, by whether the host greeted us',
+      labelNames: ['result'],
+      registers,
+    })
+    const measure = () => ({ busy: this.#taken - this.#idleCount, idle: this.#idleCount })
+    const places = new Gauge({
+      name: 'causeway_outbound_connections',
+      help: 'Places of the connection limit that are taken',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        for (const [state, count] of Object.entries(measure())) places.set({ state }, count)
+      },
+    })
+  }
+
+  /** Who to tell when a place becomes free that `lease` may have refused. One listener. */
+  onRoom(run: () => void): void {
+    this.#whenRoom = run
+  }
+
+  /**
+   * A place for one attempt; undefined when the limits leave none, and then `onRoom` tells.
+   *
+   * The holder must call `release` and, once results are durable, `recorded`.
+   */
+  lease(hop: NextHop): Lease | undefined {
+    if (this.#isClosed) return undefined
+    const kept = this.#takeIdle(hop.key)
+    if (kept === undefined && !this.#takePlace(hop)) return undefined
+    return new Lease(this, hop, kept)
+  }
+
+  #takeIdle(key: string): Kept | undefined {
+    const idle = this.#idle.get(key)
+    const kept = idle?.pop()
+    if (kept !== undefined) this.#idleCount--
+    return kept
+  }
+
+  #takePlace(hop: NextHop): boolean {
+    const atHost = this.#perHost.get(hop.hostPort) ?? 0
+    const { nextHopConnections, nextHopConnectionsPerHost } = this.#deps.limits
+    if (atHost >= nextHopConnectionsPerHost) {
+      // Another tenant's idle connection to this host can't be used, but its place can, once it is closed.
+      this.#retireIdle((kept) => kept.connection.hop.hostPort === hop.hostPort)
+      return false
+    }
+    if (this.#taken >= nextHopConnections) {
+      this.#retireIdle(() => true)
+      return false
+    }
+    this.#perHost.set(hop.hostPort, atHost + 1)
+    this.#taken++
+    return true
+  }
+
+  #freePlace(hop: NextHop): void {
+    const atHost = (this.#perHost.get(hop.hostPort) ?? 1) - 1
+    if (atHost === 0) this.#perHost.delete(hop.hostPort)
+    else this.#perHost.set(hop.hostPort, atHost)
+    this.#taken--
+    this.#whenRoom()
+  }
+
+  /** Closes the idle connection that was used longest ago among those that `matches`. */
+  #retireIdle(matches: (kept: Kept) => boolean): void {
+    if (this.#retiring > 0) return // one place is on its way
+    let oldest: Kept | undefined
+    for (const [first] of this.#idle.values()) {
+      if (first !== undefined && matches(first) && (oldest === undefined || first.idleSince < oldest.idleSince))
+        oldest = first
+    }
+    if (oldest !== undefined) this.#retire(oldest)
+  }
+
+  /** @internal for Lease */
+  async open(hop: NextHop): Promise<{ kept: Kept } | { failure: ConnectFailure }> {
+    if (this.#isClosed) return { failure: { fault: { kind: 'stopped', text: 'the relay is stopping' } } }
+    const connection = new SmtpConnection(hop, this.#client)
+    this.#open.add(connection)
+    connection.onceGone(() => this.#open.delete(connection))
+    const failure = await connection.greet()
+    this.#opened.inc({ result: failure === undefined ? 'greeted' : 'failed' })
+    if (failure !== undefined) {
+      connection.destroy()
+      return { failure }
+    }
+    const now = this.#deps.monotonicMs()
+    const kept: Kept = { connection, openedAt: now, idleSince: now, unrecorded: 0, isRetiring: false }
+    connection.onceGone(() => this.#forgetIdle(kept))
+    return { kept }
+  }
+
+  /** The host closed it while nobody used it. */
+  #forgetIdle(kept: Kept): void {
+    const idle = this.#idle.get(kept.connection.hop.key)
+    const index = idle?.indexOf(kept) ?? -1
+    if (index === -1) return
+    idle?.splice(index, 1)
+    this.#idleCount--
+    this.#freePlace(kept.connection.hop)
+  }
+
+  /** @internal for Lease */
+  giveBack(hop: NextHop, kept: Kept | undefined): void {
+    if (kept === undefined) return this.#freePlace(hop)
+    const now = this.#deps.monotonicMs()
+    const { connection } = kept
+    if (!connection.isUsable) {
+      connection.destroy()
+      connection.onceGone(() => this.#freePlace(hop))
+      return
+    }
+    kept.idleSince = now
+    const idle = this.#idle.get(hop.key) ?? []
+    this.#idle.set(hop.key, idle)
+    idle.push(kept)
+    this.#idleCount++
+    const isWorn = connection.transactions >= this.#transactions || now - kept.openedAt >= this.#lifeMs
+    if (isWorn || this.#isClosed) this.#retire(kept)
+    else this.#sweepLater()
+    this.#whenRoom()
+  }
+
+  /** @internal for Lease */
+  settled(kept: Kept): void {
+    kept.unrecorded--
+    if (kept.isRetiring && kept.unrecorded === 0) void kept.connection.quit()
+  }
+
+  /** Takes an idle connection out of use; its place is free once it is closed. */
+  #retire(kept: Kept): void {
+    const { hop } = kept.connection
+    const idle = this.#idle.get(hop.key)
+    const index = idle?.indexOf(kept) ?? -1
+    if (index === -1) return
+    idle?.splice(index, 1)
+    this.#idleCount--
+    kept.isRetiring = true
+    this.#retiring++
+    kept.connection.onceGone(() => {
+      this.#retiring--
+      this.#freePlace(hop)
+    })
+    if (kept.unrecorded === 0) void kept.connection.quit()
+  }
+
+  #sweepLater(): void {
+    if (this.#sweeper !== undefined) return
+    this.#sweeper = setTimeout(() => this.#sweep(), this.#idleMs / 2)
+    this.#sweeper.unref()
+  }
+
+  #sweep(): void {
+    this.#sweeper = undefined
+    const before = this.#deps.monotonicMs() - this.#idleMs
+    for (const idle of this.#idle.values()) {
+      for (const kept of idle.filter(({ idleSince }) => idleSince <= before)) this.#retire(kept)
+    }
+    if (this.#idleCount > 0) this.#sweepLater()
+  }
+
+  /** Breaks off whatever is under way: attempts end as deferred. Nothing is leased afterwards. */
+  abort(): void {
+    this.#isClosed = true
+    for (const connection of this.#open) connection.destroy()
+  }
+
+  /** Takes leave of idle connections; leased ones follow when they are given back. Resolves when all are closed. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#sweeper)
+    for (const idle of this.#idle.values()) for (const kept of idle.slice()) this.#retire(kept)
+    await Promise.all([...this.#open].map((connection) => new Promise<void>((resolve) => connection.onceGone(resolve))))
+  }
+}
+
+/** The right to one connection to one next hop. */
+export class Lease {
+  readonly hop: NextHop
+  readonly #pool: Connections
+  #kept: Kept | undefined
+  #carried: Kept[] = []
+
+  constructor(pool: Connections, hop: NextHop, kept: Kept | undefined) {
+    this.#pool = pool
+    this.hop = hop
+    this.#kept = kept
+  }
+
+  /** The kept connection, or a new one. */
+  async connection(): Promise<Opened> {
+    if (this.#kept === undefined) {
+      const opened = await this.#pool.open(this.hop)
+      if (!('kept' in opened)) return opened
+      this.#kept = opened.kept
+    }
+    return { connection: this.#kept.connection }
+  }
+
+  /** Gives up the connection at hand for a new one. */
+  async freshConnection(): Promise<Opened> {
+    this.#kept?.connection.destroy()
+    this.#kept = undefined
+    return await this.connection()
+  }
+
+  /** A message was handed over on the connection at hand: no QUIT before `recorded`. */
+  hasCarried(): void {
+    if (this.#kept === undefined) return
+    this.#kept.unrecorded++
+    this.#carried.push(this.#kept)
+  }
+
+  /** The connection may serve the next message. */
+  release(): void {
+    const kept = this.#kept
+    this.#kept = undefined
+    this.#pool.giveBack(this.hop, kept)
+  }
+
+  /** Everything that was carried is on disk as such. */
+  recorded(): void {
+    for (const kept of this.#carried.splice(0)) this.#pool.settled(kept)
+  }
+
+  /** It never will be: the connections end without QUIT. */
+  lost(): void {
+    for (const kept of this.#carried.splice(0)) kept.connection.destroy()
+  }
+}

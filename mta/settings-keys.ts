@@ -1,0 +1,385 @@
+// Every key of the relay's configuration file (product.md §8): how it is written, its unit, its default and why one would set it.
+// docs/relay-configuration.md is made from this file; a test keeps the two equal.
+import { LOG_LEVELS } from '../common/log.ts'
+import { parseAddrSpec, parsePolicy, PolicyFault } from '../rewrite-rules/index.ts'
+import type { Policy } from '../rewrite-rules/index.ts'
+import { DEFAULT_LIMITS, MIN_RECIPIENTS_PER_MESSAGE } from './limits.ts'
+import type { Limits } from './limits.ts'
+import { isAddress, isLoopback, parseAddressRange, parseHostName } from './network-names.ts'
+import { PRIVACY_LEVELS } from './privacy.ts'
+import { placesOf } from './settings-fault.ts'
+import { duration, durationText, integer, oneOf, parsed, ratio } from './settings-forms.ts'
+import { FAULTY, list, optional, optionalSection, required, section } from './settings-reader.ts'
+import type { Faulty, Form, Place, Reading, Setting, Values } from './settings-reader.ts'
+
+const SECOND_MS = 1000
+const MINUTE_MS = 60 * SECOND_MS
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+/** The longest wait a timer of Node can hold. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+const address = parsed('an IPv4 or IPv6 address', (written) => (isAddress(written) ? written : undefined))
+const port = integer(0, 65_535)
+const nextHopPort = integer(1, 65_535)
+const path = parsed('a path', (written) => (written === '' || written.includes('\0') ? undefined : written))
+const range = parsed('an address range (`192.0.2.0/24`, `2001:db8::/32`) or one address', (written) =>
+  parseAddressRange(written) === undefined ? undefined : written,
+)
+const host = parsed('a host name or an address', (written) => (isAddress(written) ? written : parseHostName(written)))
+const hostName = parsed('a host name (letters, digits, hyphens, dots)', parseHostName)
+const mailAddress = parsed('an address `local-part@domain`', (written) =>
+  parseAddrSpec(written) === undefined ? undefined : written,
+)
+const projectName = parsed('a name of 1 to 64 letters, digits, `-`, `_` and `.`', (written) => {
+  return /^[A-Za-z0-9._-]{1,64}$/.test(written) ? written : undefined
+})
+const noTls = parsed('`none`: TLS is not in this version', (written) => (written === 'none' ? written : undefined))
+
+/** SP-8: without TLS and client checks whoever reaches the port could send through us; nobody but this machine reaches loopback. */
+const listenerAddress: Form<string> = {
+  text: 'a loopback address (`127.0.0.1`, `::1`)',
+  read(place, reading) {
+    const written = address.read(place, reading)
+    if (written === FAULTY || isLoopback(written)) return written
+    return reading.fault(
+      place,
+      'a listener without TLS and client certificates is accepted on loopback addresses only (127.0.0.0/8, ::1), ' +
+        'and this version has neither: any other address would make an open relay',
+    )
+  },
+}
+
+const listenerSettings = {
+  address: required(
+    listenerAddress,
+    'Where to listen. Only a loopback address: any other needs TLS and client certificates (SP-2, SP-8), which this version does not have.',
+  ),
+  port: required(port, 'Port to listen on. `0` takes a free one and logs it.'),
+  direction: required(
+    oneOf('out', 'in'),
+    'What the peers of this listener send: `out` = mail written by people of the project, `in` = mail for them (R5).',
+  ),
+  tls: required<'none'>(noTls, 'Says out loud that the listener speaks cleartext.'),
+  allow: optional(
+    list(range),
+    [],
+    'Peers that may connect; everybody else gets 554. An empty list means nobody (SP-3).',
+  ),
+}
+export type ListenerSettings = Values<typeof listenerSettings>
+
+const smartHostSettings = {
+  kind: required(
+    oneOf('smart-host'),
+    'All mail of the route goes to one server. Delivery by MX is not in this version.',
+  ),
+  host: required(host, 'The server. A name is looked up at each new connection.'),
+  port: required(nextHopPort, 'Its port, usually 25.'),
+  tls: required<'none'>(
+    noTls,
+    'Says out loud that mail leaves in cleartext. TLS to the next hop is not in this version: use it on one machine or a private network only.',
+  ),
+}
+export type SmartHost = Values<typeof smartHostSettings>
+
+const MS_LIMIT = integer(100, MAX_TIMER_MS, 'ms')
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+
+function limit<Name extends keyof Limits>(name: Name, form: Form<Limits[Name]>, why: string): Setting<Limits[Name]> {
+  return optional(form, DEFAULT_LIMITS[name], why)
+}
+
+const limitSettings = {
+  messageBytes: limit(
+    'messageBytes',
+    integer(64 * KIB, 2 * GIB, 'octets'),
+    'Largest message (SIZE); more is answered 552 5.3.4.',
+  ),
+  recipientsPerMessage: limit(
+    'recipientsPerMessage',
+    integer(MIN_RECIPIENTS_PER_MESSAGE, 100_000),
+    'More get 452 4.5.3. RFC 5321 §4.5.3.1.8 fixes the minimum.',
+  ),
+  commandLineBytes: limit(
+    'commandLineBytes',
+    integer(1_024, 64 * KIB, 'octets'),
+    'Longest command, line end included; more is answered 500.',
+  ),
+  connections: limit('connections', integer(1, 100_000), 'Sessions at once; more get 421 4.3.2.'),
+  connectionsPerAddress: limit('connectionsPerAddress', integer(1, 100_000), 'Sessions at once from one peer address.'),
+  newConnectionsPerSecondAndAddress: limit(
+    'newConnectionsPerSecondAndAddress',
+    integer(1, 100_000),
+    'New sessions a second from one peer address.',
+  ),
+  messagesPerConnection: limit(
+    'messagesPerConnection',
+    integer(1, 1_000_000_000),
+    'Then 421 4.7.0: the peer connects again.',
+  ),
+  errorsPerSession: limit('errorsPerSession', integer(1, 100_000), 'Refused commands before 421 4.7.0.'),
+  junkCommandsPerSession: limit(
+    'junkCommandsPerSession',
+    integer(1, 100_000),
+    'Commands that further nothing (NOOP, RSET …) before 421 4.7.0.',
+  ),
+  idleMs: limit('idleMs', MS_LIMIT, 'Wait for the next command. RFC 5321 §4.5.3.2.7 asks for 5 minutes.'),
+  dataBlockMs: limit('dataBlockMs', MS_LIMIT, 'Wait for the next octet of a message.'),
+  dataMs: limit('dataMs', MS_LIMIT, 'Time for one whole message.'),
+  sessionMs: limit('sessionMs', MS_LIMIT, 'Time for one session.'),
+  minDataBytesPerSecond: limit(
+    'minDataBytesPerSecond',
+    integer(0, GIB, 'octets/s'),
+    'A slower sender only holds a session.',
+  ),
+  dataRateWindowMs: limit('dataRateWindowMs', MS_LIMIT, 'Over which that rate is averaged.'),
+  dataProcessingMs: limit(
+    'dataProcessingMs',
+    MS_LIMIT,
+    'From the final dot to the reply; then 451 4.3.0 and nothing is kept.',
+  ),
+  stressOnRatio: limit('stressOnRatio', ratio(0, 1), 'Share of `connections` in use at which stress mode begins.'),
+  stressOffRatio: limit('stressOffRatio', ratio(0, 1), 'Share below which it ends.'),
+  stressTimeoutMs: limit('stressTimeoutMs', MS_LIMIT, 'In stress mode in place of `idleMs` and `dataBlockMs`.'),
+  stressErrorsPerSession: limit(
+    'stressErrorsPerSession',
+    integer(1, 100_000),
+    'In stress mode in place of `errorsPerSession`.',
+  ),
+  memoryHighWaterRatio: limit(
+    'memoryHighWaterRatio',
+    ratio(0.1, 1),
+    'Share of the memory limit above which new sessions get 421.',
+  ),
+  freeSpaceRatio: limit(
+    'freeSpaceRatio',
+    ratio(0, 0.95),
+    "Share of the spool's volume kept free; below it 452 4.3.1 and not ready.",
+  ),
+  freeSpaceMessages: limit(
+    'freeSpaceMessages',
+    integer(0, 1_000),
+    'Or room for so many largest messages, whichever is more.',
+  ),
+  freeInodeRatio: limit('freeInodeRatio', ratio(0, 0.95), "Share of the volume's inodes kept free."),
+  queuedMessages: limit('queuedMessages', integer(1, 100_000_000), 'Messages in the spool; more get 452 4.3.1.'),
+  queuedVolumeRatio: limit('queuedVolumeRatio', ratio(0.01, 1), 'Share of the volume that queued mail may fill.'),
+  largePartBytes: limit(
+    'largePartBytes',
+    integer(4 * KIB, 10 * MIB, 'octets'),
+    'Calendar parts and reports above it are rewritten off the SMTP event loop (BP-2).',
+  ),
+  largePartsWaiting: limit('largePartsWaiting', integer(1, 10_000), 'Such parts waiting; more are answered 451.'),
+  largePartMs: limit('largePartMs', MS_LIMIT, 'Work on one such part; then it stays as it came (PS-8).'),
+  largePartMemoryBytes: limit(
+    'largePartMemoryBytes',
+    integer(64 * MIB, 8 * GIB, 'octets'),
+    'Memory for that work; then likewise.',
+  ),
+  nextHopConnections: limit('nextHopConnections', integer(1, 10_000), 'Connections to all next hops together.'),
+  nextHopConnectionsPerHost: limit('nextHopConnectionsPerHost', integer(1, 10_000), 'Connections to one next hop.'),
+  nextHopReplyLineBytes: limit(
+    'nextHopReplyLineBytes',
+    integer(512, MIB, 'octets'),
+    'A longer reply line counts as a temporary failure (DL-6).',
+  ),
+  nextHopReplyBytes: limit('nextHopReplyBytes', integer(512, 16 * MIB, 'octets'), 'A longer reply likewise.'),
+  maxTableAge: optional<number | undefined>(
+    duration(MINUTE_MS, 3650 * DAY_MS),
+    undefined,
+    'A table whose file was not renewed for so long is no table: 451 4.3.5.',
+    'any age will do',
+  ),
+}
+
+const retrySettings = {
+  firstWaits: optional(
+    list(duration(SECOND_MS, 30 * DAY_MS), 1),
+    [1, 5, 15, 30].map((minutes) => minutes * MINUTE_MS),
+    'Waits after the first failures (DL-1). Each varies by ±10 %.',
+    '`[1min, 5min, 15min, 30min]`',
+  ),
+  thenWait: optional(
+    duration(SECOND_MS, 30 * DAY_MS),
+    HOUR_MS,
+    'Wait after later ones, until the message is `thenUntilAge` old.',
+    durationText(HOUR_MS),
+  ),
+  thenUntilAge: optional(
+    duration(0, 30 * DAY_MS),
+    6 * HOUR_MS,
+    'Age from which `lastWait` holds.',
+    durationText(6 * HOUR_MS),
+  ),
+  lastWait: optional(duration(SECOND_MS, 30 * DAY_MS), 3 * HOUR_MS, 'Wait of old messages.', durationText(3 * HOUR_MS)),
+  giveUpAfter: optional(
+    duration(MINUTE_MS, 365 * DAY_MS),
+    5 * DAY_MS,
+    'Age at which a message is returned. RFC 5321 §4.5.4.1 asks for 4–5 days.',
+    durationText(5 * DAY_MS),
+  ),
+  giveUpNullSenderAfter: optional(
+    duration(MINUTE_MS, 365 * DAY_MS),
+    2 * DAY_MS,
+    'The same for reports and other mail without a sender.',
+    durationText(2 * DAY_MS),
+  ),
+}
+export type RetrySettings = Values<typeof retrySettings>
+
+/** What an operator may find in product.md §8 and write in good faith. */
+const NOT_YET = new Map([
+  ['tenants', 'tenants are not in this version: use `routes`'],
+  ['mx', 'delivery by MX is not in this version: use a smart host in `routes`'],
+  ['dkim', 'DKIM signing is not in this version: let the next hop sign'],
+  ['controlPlane', 'a control plane is not in this version: use `table: { file: … }`'],
+  ['requireTls', 'TLS is not in this version: listeners are on loopback addresses only'],
+  ['certificates', 'TLS is not in this version: listeners are on loopback addresses only'],
+])
+
+/** Policies that the engine knows but this relay can't carry out: each needs DKIM, tenants or MX. */
+const POLICY_NOT_YET: readonly (readonly [key: keyof Policy, value: unknown, why: string])[] = [
+  ['inHeaders', 'keep-dkim', 'verifying DKIM is not in this version; use `full` or `envelope-only`'],
+  ['route', 'return', 'routes by tenant are not in this version; use `owner-tenant`'],
+  ['route', 'mx', 'delivery by MX is not in this version; use `owner-tenant`'],
+  ['staleDkim', 'remove-own', 'verifying DKIM is not in this version; use `keep`'],
+  ['arc', 'on', 'ARC seals are not in this version; use `auto` or `off`'],
+]
+
+const policy: Form<Policy> = {
+  text: 'section',
+  isSection: true,
+  read(place, reading) {
+    const value = readPolicy(place, reading)
+    if (value === FAULTY) return FAULTY
+    const refused = POLICY_NOT_YET.filter(([key, unwanted]) => value[key] === unwanted)
+    for (const [key, unwanted, why] of refused) {
+      reading.fault({ ...place, path: `${place.path}.${key}` }, why, JSON.stringify(unwanted))
+    }
+    return refused.length > 0 ? FAULTY : value
+  },
+}
+
+function readPolicy(place: Place, reading: Reading): Policy | Faulty {
+  try {
+    return parsePolicy(reading.plain(place) ?? {})
+  } catch (error) {
+    if (!(error instanceof PolicyFault)) throw error
+    for (const { path: key, value, rule } of placesOf(reading.file, error.faults)) {
+      reading.fault({ ...place, path: `${place.path}.${key.replaceAll('/', '.')}` }, rule, value)
+    }
+    return FAULTY
+  }
+}
+
+const workers: Form<1> = {
+  text: 'the number 1',
+  read(place, reading) {
+    const written = integer(1, 1_024).read(place, reading)
+    if (written === 1 || written === FAULTY) return written
+    return reading.fault(place, 'must be 1: more than one worker is not in this version')
+  },
+}
+
+export const RELAY_SETTINGS = section(
+  {
+    name: optional<string | undefined>(
+      hostName,
+      undefined,
+      'Who the relay says it is: EHLO, Received, Reporting-MTA, sender of its reports.',
+      "the host's name",
+    ),
+    project: optional<string | undefined>(
+      projectName,
+      undefined,
+      'A table of another project is refused. Unset: the project of the first table that loads. The spool is sealed for it: change it with an empty spool only.',
+      "the table's",
+    ),
+    listeners: required(list(section(listenerSettings), 1), 'Where peers connect.'),
+    table: required(
+      section({
+        file: required(
+          path,
+          'The mapping table: JSON, or CSV with a header line. Read again when it changes and on SIGHUP. Missing: the relay waits for it and answers 451.',
+        ),
+      }),
+      'Which address becomes which.',
+    ),
+    spool: required(
+      section({
+        directory: required(
+          path,
+          'Accepted mail until it is delivered, encrypted. On a local disk. Made, 0700, when missing.',
+        ),
+        key: required(
+          section({
+            file: required(
+              path,
+              'Root key (KM-1). Made, 0600, when missing and the spool is empty. Without it the spool is unreadable: keep a copy elsewhere.',
+            ),
+          }),
+          'Encrypts the spool.',
+        ),
+      }),
+      'Where mail waits.',
+    ),
+    routes: required(
+      section({
+        'owner-tenant': required(section(smartHostSettings), 'Next hop of `out` mail, and of reports on `in` mail.'),
+        mailbox: required(section(smartHostSettings), 'Next hop of `in` mail, and of reports on `out` mail.'),
+      }),
+      'Where mail goes.',
+    ),
+    metrics: optional<{ address: string; port: number } | undefined>(
+      section({
+        address: required(
+          address,
+          'Where /metrics, /healthz and /readyz are answered. They hold no personal data, but are not for strangers.',
+        ),
+        port: required(port, '`0` takes a free one and logs it.'),
+      }),
+      undefined,
+      'Monitoring over HTTP.',
+      'none',
+    ),
+    workers: optional(workers, 1, 'Processes that carry mail. Two cores do as well with one.'),
+    marker: optional<{ file: string } | undefined>(
+      section({
+        file: required(
+          path,
+          'JSON with `token`, `secret`, and `previousToken`, `previousSecret` while they are being replaced (R76, DL-10). Made, 0600, when missing.',
+        ),
+      }),
+      undefined,
+      'Marks mail that passed, so that a loop is seen.',
+      '`marker.json` beside the spool key',
+    ),
+    policy: optionalSection(
+      policy,
+      'What is rewritten: `inHeaders`, `displayNameAddress`, `noExtensions`, `tnef`, `signed`, `route`, `staleDkim`, `arc` (docs/address-rewriting.md).',
+      'each key its first value',
+    ),
+    limits: optionalSection(section(limitSettings), 'What peers, next hops and the disk may take.'),
+    retry: optionalSection(section(retrySettings), 'When a failed delivery is tried again.'),
+    privacy: optional(
+      oneOf(...PRIVACY_LEVELS),
+      'hashed',
+      'Addresses in log and events: keyed hash and domain, nothing, or as they are (PR-2).',
+    ),
+    postmaster: optional<string | undefined>(
+      mailAddress,
+      undefined,
+      'Who gets mail to the unqualified `postmaster` (RFC 5321 §4.5.1).',
+      'such mail is refused',
+    ),
+    log: optionalSection(
+      section({ level: optional(oneOf(...LOG_LEVELS), 'info', 'Events below it are dropped.') }),
+      'The log goes to standard error, one JSON object a line.',
+    ),
+  },
+  NOT_YET,
+)
+export type WrittenSettings = typeof RELAY_SETTINGS extends Form<infer T> ? T : never

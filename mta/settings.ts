@@ -1,0 +1,128 @@
+// The relay's configuration as the rest of it sees it: read once, checked whole, paths absolute, every default filled in. (product.md §8)
+import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import type { LogLevel } from '../common/log.ts'
+import type { Policy } from '../rewrite-rules/index.ts'
+import type { Limits } from './limits.ts'
+import { isLoopback, parseHostName } from './network-names.ts'
+import type { Privacy } from './privacy.ts'
+import { RELAY_SETTINGS } from './settings-keys.ts'
+import type { ListenerSettings, RetrySettings, SmartHost, WrittenSettings } from './settings-keys.ts'
+import { SettingsFault } from './settings-fault.ts'
+import type { FaultPlace } from './settings-fault.ts'
+import { readSettingsText } from './settings-reader.ts'
+
+export { SettingsFault } from './settings-fault.ts'
+export type { ListenerSettings, RetrySettings, SmartHost } from './settings-keys.ts'
+
+export interface Settings {
+  /** Absolute path of the file these were read from. */
+  readonly file: string
+  /** EHLO, Received, authserv-id, Reporting-MTA. */
+  readonly name: string
+  /** undefined: that of the first table. */
+  readonly project: string | undefined
+  readonly listeners: readonly ListenerSettings[]
+  readonly table: { readonly file: string }
+  readonly spool: {
+    readonly directory: string
+    readonly key: { readonly file: string }
+    /** Project that the spool is sealed for (SF-1): it must be known before any table is. */
+    readonly project: string
+  }
+  readonly routes: { readonly 'owner-tenant': SmartHost; readonly mailbox: SmartHost }
+  readonly metrics: { readonly address: string; readonly port: number } | undefined
+  readonly workers: 1
+  readonly marker: { readonly file: string }
+  readonly policy: Policy
+  readonly limits: Limits
+  readonly retry: RetrySettings
+  readonly privacy: Privacy
+  readonly postmaster: string | undefined
+  readonly log: { readonly level: LogLevel }
+  /** Nothing to refuse, but an operator should read it once: for the log at start. */
+  readonly warnings: readonly string[]
+}
+
+/** A relay serves one project (SP-1): where the configuration doesn't say which, any name will do. */
+const UNNAMED_PROJECT = 'relay'
+/** A configuration is written by hand: more than this is another file. */
+const MAX_FILE_BYTES = 1024 * 1024
+
+/** @throws SettingsFault with every fault of the file */
+export async function loadSettings(file: string, hostName = hostname()): Promise<Settings> {
+  const absolute = resolve(file)
+  return parseSettings(absolute, await readText(absolute), hostName)
+}
+
+async function readText(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((cause: unknown) => {
+    throw fileFault(file, `can't be read (${codeOf(cause)})`, cause)
+  })
+  if (bytes.length > MAX_FILE_BYTES) throw fileFault(file, 'is larger than 1 MiB')
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw fileFault(file, 'is not UTF-8', cause)
+  }
+}
+
+/**
+ * @param file  absolute; relative paths in `source` count from its folder
+ * @throws SettingsFault
+ */
+export function parseSettings(file: string, source: string, hostName: string): Settings {
+  const written = readSettingsText(file, source, RELAY_SETTINGS)
+  const faults = doubledListeners(file, written)
+  if (faults.length > 0) throw new SettingsFault(faults)
+
+  const from = (path: string) => resolve(dirname(file), path)
+  const keyFile = from(written.spool.key.file)
+  const { maxTableAge, ...limits } = written.limits
+  const name = written.name ?? parseHostName(hostName)
+  return {
+    ...written,
+    file,
+    name: name ?? 'localhost',
+    table: { file: from(written.table.file) },
+    spool: {
+      directory: from(written.spool.directory),
+      key: { file: keyFile },
+      project: written.project ?? UNNAMED_PROJECT,
+    },
+    marker: { file: written.marker === undefined ? join(dirname(keyFile), 'marker.json') : from(written.marker.file) },
+    limits: { ...limits, maxTableAgeMs: maxTableAge },
+    warnings: [
+      ...(name === undefined ? ["the host's name can't be used on the wire: set `name`"] : []),
+      ...cleartextRoutes(written),
+    ],
+  }
+}
+
+/** The second of two listeners on one port would only be noticed when it can't be bound. */
+function doubledListeners(file: string, { listeners }: WrittenSettings): FaultPlace[] {
+  const seen = new Set<string>()
+  return listeners.flatMap(({ address, port }, index) => {
+    const where = `${address} port ${port}`
+    if (port === 0 || !seen.has(where)) {
+      seen.add(where)
+      return []
+    }
+    return [{ file, path: `listeners[${index}]`, value: where, rule: 'another listener has this address and port' }]
+  })
+}
+
+function cleartextRoutes({ routes }: WrittenSettings): string[] {
+  return Object.entries(routes)
+    .filter(([, route]) => !isLoopback(route.host) && route.host !== 'localhost')
+    .map(([name]) => `routes.${name}: mail leaves this machine in cleartext`)
+}
+
+function fileFault(file: string, rule: string, cause?: unknown): SettingsFault {
+  return new SettingsFault([{ file, path: '', value: '', rule }], { cause })
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}

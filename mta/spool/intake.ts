@@ -1,0 +1,117 @@
+// One message on its way in: kept in memory while it is small, in a file of its own once it isn't, or once all intakes together hold
+// too much. So memory is bounded per message and in sum, and `write` says when to wait (BP-1).
+import type { DeliveryState, MessageRecord } from '../message-record.ts'
+import type { QueueId } from '../queue-id.ts'
+import { SpoolBroken } from './contract.ts'
+import type { SpoolIntake } from './contract.ts'
+import type { Disk } from './disk.ts'
+import type { KeyRing } from './keys.ts'
+import { LargeFileWriter } from './large-file.ts'
+import type { LargeTotals } from './large-file.ts'
+
+/** Header block and body; more goes to a file of its own. */
+export const INLINE_BYTES = 256 * 1024
+/** Bodies that all intakes together hold in memory; beyond it they go to files however small they are. */
+const MEMORY_BYTES = 64 * 1024 * 1024
+
+/** What all intakes of a spool share. */
+export class IntakeMemory {
+  bytes = 0
+
+  get isFull(): boolean {
+    return this.bytes > MEMORY_BYTES
+  }
+}
+
+export type ReceivedBody =
+  | { readonly kind: 'inline'; readonly pieces: readonly Buffer[] }
+  | { readonly kind: 'large'; readonly totals: LargeTotals }
+
+export interface IntakeDeps {
+  readonly disk: Disk
+  readonly keys: KeyRing
+  readonly memory: IntakeMemory
+  /** @throws SpoolFull when there is no room for one more message */
+  checkRoom(): void
+  /** Durable on return. @throws SpoolBroken */
+  commit(header: Buffer, body: ReceivedBody, record: MessageRecord, state: DeliveryState): Promise<void>
+}
+
+export class Intake implements SpoolIntake {
+  readonly queueId: QueueId
+  readonly #deps: IntakeDeps
+  #pieces: Buffer[] = []
+  #bytes = 0
+  #large: LargeFileWriter | undefined
+  #isOver = false
+
+  constructor(queueId: QueueId, deps: IntakeDeps) {
+    this.queueId = queueId
+    this.#deps = deps
+  }
+
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#isOver) throw new Error('unreachable: the intake is over')
+    if (this.#large !== undefined) return asBroken(this.#large.write(chunk))
+    this.#pieces.push(Buffer.from(chunk))
+    this.#bytes += chunk.length
+    this.#deps.memory.bytes += chunk.length
+    return this.#bytes > INLINE_BYTES || this.#deps.memory.isFull ? asBroken(this.#spill()) : undefined
+  }
+
+  async #spill(): Promise<void> {
+    const { disk, keys } = this.#deps
+    const large = new LargeFileWriter(disk, keys, this.queueId)
+    this.#large = large
+    const pieces = this.#releasePieces()
+    // All at once, so that what is written next comes behind them.
+    await Promise.all(pieces.map(async (piece) => large.write(piece)))
+  }
+
+  #releasePieces(): Buffer[] {
+    const pieces = this.#pieces
+    this.#pieces = []
+    this.#deps.memory.bytes -= this.#bytes
+    this.#bytes = 0
+    return pieces
+  }
+
+  async commit(header: Uint8Array, record: MessageRecord, state: DeliveryState): Promise<void> {
+    if (this.#isOver) throw new Error('unreachable: the intake is over')
+    if (record.queueId !== this.queueId) throw new Error('unreachable: the record is of another message')
+    try {
+      this.#deps.checkRoom()
+      // A copy: what the caller has may be a small part of a large buffer, which would stay as long as the message is hot.
+      const block = Buffer.from(header)
+      if (this.#large === undefined && this.#bytes + block.length > INLINE_BYTES) await asBroken(this.#spill())
+      await this.#deps.commit(block, await this.#finish(block), record, state)
+      this.#isOver = true
+      this.#releasePieces()
+    } catch (error) {
+      await this.abort()
+      throw error
+    }
+  }
+
+  async #finish(header: Buffer): Promise<ReceivedBody> {
+    if (this.#large === undefined) return { kind: 'inline', pieces: this.#pieces }
+    const totals = await this.#large.finish(header).catch((cause: unknown) => {
+      throw new SpoolBroken('a write to the spool failed', { cause })
+    })
+    return { kind: 'large', totals }
+  }
+
+  async abort(): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#releasePieces()
+    await this.#large?.abort()
+  }
+}
+
+/** The disk's errors are for the log; callers know SpoolBroken. */
+function asBroken(work: Promise<void> | undefined): Promise<void> | undefined {
+  return work?.catch((cause: unknown) => {
+    throw new SpoolBroken('a write to the spool failed', { cause })
+  })
+}

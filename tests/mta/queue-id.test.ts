@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { newQueueId, parseQueueId } from '../../mta/queue-id.ts'
+
+test('100,000 ids of one millisecond are all different, and all are ids', () => {
+  // 30 random bits a millisecond: a relay makes a handful in one, where a clash has odds of one in a hundred million.
+  const ids = new Set<string>()
+  for (let i = 0; i < 100_000; i++) ids.add(newQueueId(1_763_800_000_000 + Math.floor(i / 5)))
+  assert.equal(ids.size, 100_000)
+  for (const id of ids) assert.equal(parseQueueId(id), id)
+})
+
+test('ids sort by time', () => {
+  const times = [0, 1, 31, 32, 1_763_800_000_000, 1_763_800_000_001, 1_900_000_000_000]
+  const ids = times.map(newQueueId)
+  assert.deepEqual(ids.toSorted(), ids)
+})
+
+const examples: [text: string, isId: boolean, why: string][] = [
+  ['01m81fr05r870pkc', true, 'people type small letters'],
+  ['01M81FR05R870PKC', true, 'as printed'],
+  ['01M81FR05R870PK', false, 'too short'],
+  ['01M81FR05R870PKCX', false, 'too long'],
+  ['01M81FR05R870PKU', false, 'U is not in the alphabet'],
+  ['../../etc/passwd', false, 'a path of the same length'],
+]
+for (const [text, isId, why] of examples) {
+  test(`parseQueueId(${JSON.stringify(text)}): ${why}`, () => assert.equal(parseQueueId(text) !== undefined, isId))
+}
