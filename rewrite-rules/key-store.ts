@@ -100,15 +100,19 @@ export class KeyStore {
     // Many keys in one go find their places made: growing by splits would touch each of them some more times.
     if (this.#indexed === 0) this.#index.reserve(Math.ceil(this.#rows.count * 1.5))
     const end = Math.min(this.#indexed + limit, this.#rows.count)
-    for (; this.#indexed < end; this.#indexed++) {
-      const key = this.#indexed
-      if (this.isSpellingOnly(key)) continue
-      const first = this.#index.insert(key)
-      if (first === NO_ROW) continue
-      const other = this.#findEqual(first, key, revision)
+    while (this.#indexed < end) {
+      const key = this.#indexed++
+      const other = this.#indexKey(key, revision)
       if (other !== NO_ROW) clash(key, other)
     }
     return this.#indexed === this.#rows.count
+  }
+
+  /** @returns a key of `revision` that equals this one */
+  #indexKey(key: number, revision: number): number {
+    if (this.isSpellingOnly(key)) return NO_ROW
+    const first = this.#index.insert(key)
+    return first === NO_ROW ? NO_ROW : this.#findEqual(first, key, revision)
   }
 
   /** A key in the chain from `first` on that equals `key`. */

@@ -49,13 +49,13 @@ const DOMAIN_SLOTS = 1024
 
 /** Not plain. */
 const NO = -1
-const NO_TEXT = new Uint8Array(0)
+const NO_TEXT = Buffer.alloc(0)
 
 export class PlainEntries {
   readonly #store: TableStore
   /** Domains seen, by hash: number in the store, and text with the quote behind it. The two used last are tried first. */
   readonly #slotNumbers = new Uint32Array(DOMAIN_SLOTS)
-  readonly #slotTexts: Uint8Array[] = []
+  readonly #slotTexts: Buffer[] = []
   #lastSlot = 0
   #previousSlot = 0
   /** The entry at hand: spans of its keys' texts, their domains and hashes. */

@@ -28,7 +28,7 @@ const ROOMS: Record<string, RoomRule> = {
     ours: ['mta/', 'rewrite-rules/index.ts', 'common/'],
     node: 'all',
     packages: ['smtp-server', 'yaml', 'prom-client'],
-    why: 'uses the engine through its one face, and never the control plane',
+    why: 'PS-1: the engine through its one face is all that reads mail here; no library parser decides, and never the control plane',
   },
   cli: {
     ours: ['cli/', 'mta/', 'rewrite-rules/index.ts', 'common/'],
