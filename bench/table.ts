@@ -43,7 +43,7 @@ function entryOf(i: number, mailbox: 'contoso' | 'fabrikam'): Record<string, unk
   return { known, presented: known[2], mailbox: mailbox === 'contoso' ? known[0] : known[2] }
 }
 
-const CHUNK_BYTES = 64 * 1024
+const CHUNK_BYTES = 256 * 1024
 
 async function writeTableFile(path: string, entries: number): Promise<void> {
   await using file = await open(path, 'w')

@@ -23,7 +23,7 @@ export class RowStore {
   }
 
   get sizeBytes(): number {
-    return (this.#segments.length * this.#words * 4) << this.#segmentBits
+    return this.#segments.length * (this.#mask + 1) * this.#words * 4
   }
 
   /** Adds a row of zeros and gives its number. */
@@ -35,7 +35,7 @@ export class RowStore {
 
   /** Adds rows of zeros until there are `count`. */
   extend(count: number): void {
-    while (this.#segments.length << this.#segmentBits < count) {
+    while (this.#segments.length * (this.#mask + 1) < count) {
       this.#segments.push(new Uint32Array(this.#words << this.#segmentBits))
     }
     this.#count = Math.max(this.#count, count)

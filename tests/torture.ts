@@ -4,13 +4,12 @@
 //   npm run torture -- --quick         a tenth of it
 //   npm run torture -- spool-kills     only the sections named
 import assert from 'node:assert/strict'
-import fs from 'node:fs'
 import { openSpool } from '../mta/spool/spool.ts'
 import { killRounds } from './harness/kill-rounds.ts'
 import { killAtStep, killRound } from './mta/spool/kill-writer.ts'
 import { countSteps, powerCutRound, seeded, stopRound } from './mta/spool/crash-rounds.ts'
 import { failRound } from './mta/spool/fault-rounds.ts'
-import { Promises, accept, assertIntact, makeDirectory, optionsFor } from './mta/spool/spool-harness.ts'
+import { Promises, accept, assertIntact, inDirectory, optionsFor } from './mta/spool/spool-harness.ts'
 
 interface Section {
   readonly name: string
@@ -20,15 +19,6 @@ interface Section {
 }
 
 const MIB = 1024 * 1024
-
-async function inDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
-  const directory = makeDirectory()
-  try {
-    return await work(directory)
-  } finally {
-    fs.rmSync(directory, { recursive: true, force: true })
-  }
-}
 
 /** Every `1 / share`-th of `count` numbers. */
 function* sample(count: number, share: number): Iterable<number> {

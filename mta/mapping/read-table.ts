@@ -25,7 +25,7 @@ export class TableUnsettled extends Error {
   override readonly name = 'TableUnsettled'
 }
 
-const CHUNK_BYTES = 64 * 1024
+const CHUNK_BYTES = 256 * 1024
 
 /** What a CSV file can't say of itself. */
 export interface CsvIdentity {

@@ -124,7 +124,7 @@ export class HeldMessages {
         place.segment.hold(place.bytes)
         this.#held.set(queueId, held)
         this.#largeBytes += largeBytes
-        if (body.kind === 'inline') {
+        if (body.pieces !== undefined) {
           this.hot.put({ record, state, header, body: body.pieces, key, keyId: keys.currentId })
         }
       },

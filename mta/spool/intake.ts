@@ -11,6 +11,8 @@ import type { LargeTotals } from './large-file.ts'
 
 /** Header block and body; more goes to a file of its own. */
 export const INLINE_BYTES = 256 * 1024
+/** Bodies up to this size stay in memory beside their file, so that a message that is delivered at once needs no read and no decryption. */
+const HOT_BODY_BYTES = 1536 * 1024
 /** Bodies that all intakes together hold in memory; beyond it they go to files however small they are. */
 const MEMORY_BYTES = 64 * 1024 * 1024
 
@@ -25,7 +27,8 @@ export class IntakeMemory {
 
 export type ReceivedBody =
   | { readonly kind: 'inline'; readonly pieces: readonly Buffer[] }
-  | { readonly kind: 'large'; readonly totals: LargeTotals }
+  /** `pieces`: the body once more, where it was worth the memory. */
+  | { readonly kind: 'large'; readonly totals: LargeTotals; readonly pieces: readonly Buffer[] | undefined }
 
 export interface IntakeDeps {
   readonly disk: Disk
@@ -40,7 +43,9 @@ export interface IntakeDeps {
 export class Intake implements SpoolIntake {
   readonly queueId: QueueId
   readonly #deps: IntakeDeps
-  #pieces: Buffer[] = []
+  /** The body so far; undefined when it has become too much to be held. */
+  #pieces: Buffer[] | undefined = []
+  /** Of `#pieces` */
   #bytes = 0
   #large: LargeFileWriter | undefined
   #isOver = false
@@ -52,28 +57,39 @@ export class Intake implements SpoolIntake {
 
   write(chunk: Uint8Array): Promise<void> | undefined {
     if (this.#isOver) throw new Error('unreachable: the intake is over')
-    if (this.#large !== undefined) return asBroken(this.#large.write(chunk))
-    this.#pieces.push(Buffer.from(chunk))
-    this.#bytes += chunk.length
-    this.#deps.memory.bytes += chunk.length
+    const piece = this.#hold(chunk)
+    if (this.#large !== undefined) return asBroken(this.#large.write(piece ?? chunk))
     return this.#bytes > INLINE_BYTES || this.#deps.memory.isFull ? asBroken(this.#spill()) : undefined
+  }
+
+  /** A copy: what the caller has is overwritten, or part of a large buffer. */
+  #hold(chunk: Uint8Array): Buffer | undefined {
+    if (this.#pieces === undefined) return undefined
+    if (this.#large !== undefined && (this.#bytes + chunk.length > HOT_BODY_BYTES || this.#deps.memory.isFull)) {
+      this.#release()
+      return undefined
+    }
+    const piece = Buffer.from(chunk)
+    this.#pieces.push(piece)
+    this.#bytes += piece.length
+    this.#deps.memory.bytes += piece.length
+    return piece
   }
 
   async #spill(): Promise<void> {
     const { disk, keys } = this.#deps
     const large = new LargeFileWriter(disk, keys, this.queueId)
     this.#large = large
-    const pieces = this.#releasePieces()
+    const pieces = this.#pieces ?? []
+    if (this.#bytes > HOT_BODY_BYTES || this.#deps.memory.isFull) this.#release()
     // All at once, so that what is written next comes behind them.
     await Promise.all(pieces.map(async (piece) => large.write(piece)))
   }
 
-  #releasePieces(): Buffer[] {
-    const pieces = this.#pieces
-    this.#pieces = []
+  #release(): void {
+    this.#pieces = undefined
     this.#deps.memory.bytes -= this.#bytes
     this.#bytes = 0
-    return pieces
   }
 
   async commit(header: Uint8Array, record: MessageRecord, state: DeliveryState): Promise<void> {
@@ -86,7 +102,7 @@ export class Intake implements SpoolIntake {
       if (this.#large === undefined && this.#bytes + block.length > INLINE_BYTES) await asBroken(this.#spill())
       await this.#deps.commit(block, await this.#finish(block), record, state)
       this.#isOver = true
-      this.#releasePieces()
+      this.#release()
     } catch (error) {
       await this.abort()
       throw error
@@ -94,17 +110,17 @@ export class Intake implements SpoolIntake {
   }
 
   async #finish(header: Buffer): Promise<ReceivedBody> {
-    if (this.#large === undefined) return { kind: 'inline', pieces: this.#pieces }
+    if (this.#large === undefined) return { kind: 'inline', pieces: this.#pieces ?? [] }
     const totals = await this.#large.finish(header).catch((cause: unknown) => {
       throw new SpoolBroken('a write to the spool failed', { cause })
     })
-    return { kind: 'large', totals }
+    return { kind: 'large', totals, pieces: this.#pieces }
   }
 
   async abort(): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    this.#releasePieces()
+    this.#release()
     await this.#large?.abort()
   }
 }

@@ -7,7 +7,7 @@ import type { DiskFault, DiskHooks, DiskStep } from '../../../mta/spool/disk.ts'
 import { openSpool } from '../../../mta/spool/spool.ts'
 import type { SpoolOptions } from '../../../mta/spool/spool.ts'
 import { PowerCut } from './power-cut.ts'
-import { Promises, accept, errno, liveThrough, makeDirectory, optionsFor, recordingLog } from './spool-harness.ts'
+import { Promises, accept, errno, liveThrough, inDirectory, optionsFor, recordingLog } from './spool-harness.ts'
 
 const CHANGING: readonly DiskStep['call'][] = ['open', 'write', 'sync', 'syncDirectory', 'rename', 'unlink', 'truncate']
 
@@ -59,36 +59,37 @@ async function assertRecovered(directory: string, promises: Promises, what: stri
 export type Life = (options: SpoolOptions, promises: Promises) => Promise<void>
 
 /** System calls of the script that change the disk; give or take a few, since what shares a commit group is a matter of timing. */
-export async function countSteps(live: Life = liveThrough): Promise<number> {
-  const directory = makeDirectory()
-  const { hooks, count } = stopAfter(Infinity)
-  await live(optionsFor(directory, { diskHooks: hooks }), new Promises())
-  fs.rmSync(directory, { recursive: true })
-  return count()
+export function countSteps(live: Life = liveThrough): Promise<number> {
+  return inDirectory(async (directory) => {
+    const { hooks, count } = stopAfter(Infinity)
+    await live(optionsFor(directory, { diskHooks: hooks }), new Promises())
+    return count()
+  })
 }
 
 /** @param cutBytes  of a write that doesn't come to its end, how much is written */
-export async function stopRound(last: number, cutBytes: number | undefined): Promise<void> {
-  const directory = makeDirectory()
-  const promises = await liveUntilStop(directory, stopAfter(last, cutBytes).hooks)
-  fs.rmSync(`${directory}/lock`, { force: true }) // its holder still lives in this process
-  await assertRecovered(directory, promises, `stopped after call ${last}, ${cutBytes ?? 0} bytes of the next`)
-  fs.rmSync(directory, { recursive: true })
+export function stopRound(last: number, cutBytes: number | undefined): Promise<void> {
+  return inDirectory(async (directory) => {
+    const promises = await liveUntilStop(directory, stopAfter(last, cutBytes).hooks)
+    fs.rmSync(`${directory}/lock`, { force: true }) // its holder still lives in this process
+    await assertRecovered(directory, promises, `stopped after call ${last}, ${cutBytes ?? 0} bytes of the next`)
+  })
 }
 
-export async function powerCutRound(last: number, seed: number, live: Life = liveThrough): Promise<void> {
-  const directory = makeDirectory()
-  const found = makeDirectory()
-  const cut = new PowerCut(directory)
-  const stop = stopAfter(last)
-  const hooks: DiskHooks = {
-    before: (step) => stop.hooks.before?.(step) ?? cut.hooks.before?.(step),
-    after: (step) => cut.hooks.after?.(step),
-  }
-  const promises = await liveUntilStop(directory, hooks, live)
-  cut.writeTo(found, seeded(seed))
-  await assertRecovered(found, promises, `power cut after call ${last}, seed ${seed}`)
-  for (const made of [directory, found]) fs.rmSync(made, { recursive: true })
+export function powerCutRound(last: number, seed: number, live: Life = liveThrough): Promise<void> {
+  return inDirectory(async (directory) => {
+    const cut = new PowerCut(directory)
+    const stop = stopAfter(last)
+    const hooks: DiskHooks = {
+      before: (step) => stop.hooks.before?.(step) ?? cut.hooks.before?.(step),
+      after: (step) => cut.hooks.after?.(step),
+    }
+    const promises = await liveUntilStop(directory, hooks, live)
+    await inDirectory(async (found) => {
+      cut.writeTo(found, seeded(seed))
+      await assertRecovered(found, promises, `power cut after call ${last}, seed ${seed}`)
+    })
+  })
 }
 
 /** Numbers in [0, 1) from a seed (mulberry32), so that a failure can be repeated. */

@@ -38,6 +38,16 @@ export function tempDirectory(t: TestContext): string {
   return directory
 }
 
+/** A directory for as long as the work takes. */
+export async function inDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = makeDirectory()
+  try {
+    return await work(directory)
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true })
+  }
+}
+
 export interface LogLine {
   readonly level: string
   readonly event: string
