@@ -1,9 +1,10 @@
 // The digest of a table's content (R3): SHA-256 over a tree, so that a delta renews only the branches it touches, and the same
 // whichever way the content came about.
 //
-// An entry belongs to one of 64 × 64 × 64 buckets by the hash of its presented address (key-store.ts). Bucket: SHA-256 of its entries'
-// canonical forms, in order. Three levels of nodes above: SHA-256 of 64 hashes each. The whole: SHA-256 of format, project, version,
-// rules and the topmost node.
+// Entry: SHA-256 of its canonical form. It belongs to one of 64 × 64 × 64 buckets by the hash of its presented address (key-store.ts).
+// Bucket: SHA-256 of its entries' hashes, in order. Three levels of nodes above: SHA-256 of 64 hashes each. The whole: SHA-256 of format,
+// project, version, rules and the topmost node. Entries are hashed one by one, so that a whole table is read in the order in which it lies
+// in memory: in that of the buckets, nearly each look would miss the processor's caches.
 import { Buffer } from 'node:buffer'
 import { hash } from 'node:crypto'
 import type { ExceptionList, RuleSet } from './domain-rules.ts'
@@ -15,9 +16,11 @@ const HASH_BYTES = 32
 const FAN_OUT = 64
 const LEVELS = 3
 const BUCKETS_PER_STEP = DIGEST_BUCKETS / 256
-/** First octet of what is hashed, so that no node can pass for a bucket. */
+const ENTRIES_PER_STEP = 4096
+/** First octet of what is hashed, so that no node can pass for a bucket, nor a bucket for an entry. */
 const BUCKET_MARK = 0
 const NODE_MARK = 1
+const ENTRY_MARK = 2
 const LINE_FEED = 0x0a
 
 /** Nodes by number: the hashes of 64 buckets or nodes below, behind the mark. Undefined where there are no entries below. */
@@ -42,21 +45,30 @@ export class EntriesDigest {
 
   /** The digest at `revision` of `store`, where only these buckets changed since this one was made. */
   withBuckets(buckets: Iterable<number>, store: TableStore, revision: number): EntriesDigest {
-    const bucketHash = new BucketHash(store)
+    const entryHash = new EntryHash(store)
+    const changes = new Map<number, string | undefined>()
+    for (const bucket of buckets) {
+      const hashes = store.rowsInDigestBucket(bucket, revision).map((row) => entryHash.of(row))
+      changes.set(bucket, bucketHash(hashes))
+    }
+    return this.withBucketHashes(changes)
+  }
+
+  /** The digest with other hashes of these buckets; undefined: a bucket is empty. */
+  withBucketHashes(buckets: ReadonlyMap<number, string | undefined>): EntriesDigest {
     const emptyNode = newNode()
-    let changes = new Map<number, string | undefined>()
-    for (const bucket of buckets) changes.set(bucket, bucketHash.of(store.rowsInDigestBucket(bucket, revision)))
+    let changes = buckets
     const levels: Level[] = []
     for (const old of this.#levels) {
-      const nodes = withHashes(old, changes)
-      changes = new Map()
+      const above = new Map<number, string | undefined>()
       const level = [...old]
-      for (const [number, node] of nodes) {
+      for (const [number, node] of withHashes(old, changes)) {
         const isEmpty = node.equals(emptyNode)
         level[number] = isEmpty ? undefined : node
-        changes.set(number, isEmpty ? undefined : sha256(node))
+        above.set(number, isEmpty ? undefined : sha256(node))
       }
       levels.push(level)
+      changes = above
     }
     return new EntriesDigest(levels)
   }
@@ -77,39 +89,69 @@ function withHashes(level: Level, changes: ReadonlyMap<number, string | undefine
   return nodes
 }
 
-/** Makes the digest of a whole store, some buckets at a time. */
+/** Makes the digest of a whole store, some of it at a time: all entries in the order of their rows, then bucket by bucket. */
 export class DigestBuilder {
   readonly #store: TableStore
   readonly #revision: number
+  readonly #entryHash: EntryHash
+  /** One hash a row. */
+  readonly #hashes: Buffer
+  #nextRow = 0
   #digest = EntriesDigest.empty
-  #next = 0
+  #nextBucket = 0
 
   constructor(store: TableStore, revision: number) {
     this.#store = store
     this.#revision = revision
+    this.#entryHash = new EntryHash(store)
+    this.#hashes = Buffer.allocUnsafe(store.entryRows * HASH_BYTES)
   }
 
-  /** Works off about 1/256 of a large store. @returns the digest when all is done */
+  /** Works off a small part of a large store. @returns the digest when all is done */
   step(): EntriesDigest | undefined {
-    const isSmall = this.#store.entryRows <= BUCKETS_PER_STEP
+    if (this.#nextRow < this.#store.entryRows) this.#hashEntries()
+    if (this.#nextRow < this.#store.entryRows) return undefined
+    const isSmall = this.#store.entryRows <= ENTRIES_PER_STEP
     const buckets = isSmall ? this.#allBuckets() : this.#nextBuckets()
-    if (buckets.size > 0) this.#digest = this.#digest.withBuckets(buckets, this.#store, this.#revision)
-    return isSmall || this.#next === DIGEST_BUCKETS ? this.#digest : undefined
+    if (buckets.size > 0) this.#digest = this.#digest.withBucketHashes(buckets)
+    return isSmall || this.#nextBucket === DIGEST_BUCKETS ? this.#digest : undefined
   }
 
-  #allBuckets(): Set<number> {
-    const buckets = new Set<number>()
-    for (let row = 0; row < this.#store.entryRows; row++) buckets.add(this.#store.digestBucketOf(row))
-    return buckets
+  #hashEntries(): void {
+    const end = Math.min(this.#nextRow + ENTRIES_PER_STEP, this.#store.entryRows)
+    for (; this.#nextRow < end; this.#nextRow++) {
+      this.#hashes.write(this.#entryHash.of(this.#nextRow), this.#nextRow * HASH_BYTES, 'latin1')
+    }
   }
 
-  #nextBuckets(): Set<number> {
-    const buckets = new Set<number>()
-    for (; this.#next < DIGEST_BUCKETS && buckets.size < BUCKETS_PER_STEP; this.#next++) {
-      if (this.#store.hasDigestBucket(this.#next)) buckets.add(this.#next)
+  #allBuckets(): Map<number, string | undefined> {
+    const buckets = new Map<number, string | undefined>()
+    for (let row = 0; row < this.#store.entryRows; row++) {
+      const bucket = this.#store.digestBucketOf(row)
+      if (!buckets.has(bucket)) buckets.set(bucket, this.#bucketHash(bucket))
     }
     return buckets
   }
+
+  #nextBuckets(): Map<number, string | undefined> {
+    const buckets = new Map<number, string | undefined>()
+    for (; this.#nextBucket < DIGEST_BUCKETS && buckets.size < BUCKETS_PER_STEP; this.#nextBucket++) {
+      if (this.#store.hasDigestBucket(this.#nextBucket))
+        buckets.set(this.#nextBucket, this.#bucketHash(this.#nextBucket))
+    }
+    return buckets
+  }
+
+  #bucketHash(bucket: number): string | undefined {
+    const rows = this.#store.rowsInDigestBucket(bucket, this.#revision)
+    return bucketHash(rows.map((row) => this.#hashes.toString('latin1', row * HASH_BYTES, (row + 1) * HASH_BYTES)))
+  }
+}
+
+/** @param hashes  of a bucket's entries, as `sha256` gives them. @returns undefined for an empty bucket */
+function bucketHash(hashes: readonly string[]): string | undefined {
+  if (hashes.length === 0) return undefined
+  return sha256(Buffer.from(String.fromCharCode(BUCKET_MARK) + hashes.toSorted().join(''), 'latin1'))
 }
 
 /** SHA-256 (hex) of a table's whole content. */
@@ -138,38 +180,26 @@ function setHash(node: Buffer, place: number, value: string | undefined): void {
 }
 
 /**
- * Canonical form of the entries of a bucket, in UTF-8. An entry: a line of its flags, then a line for each member of K as it is compared,
- * that of P with a tab and `p` behind it, that of M with a tab and `m`, each followed by its spelling where that is another; then an
- * empty line. No part can hold a control character. Members are in the order of their hashes (key-store.ts), entries in that of P's:
- * cheaper to find than that of the texts, which only decides between equal hashes.
+ * The hash of an entry's canonical form, in UTF-8: a line of its flags, then a line for each member of K as it is compared, that of P with a
+ * tab and `p` behind it, that of M with a tab and `m`, each followed by its spelling where that is another. No part can hold a control
+ * character. Members are in the order of their hashes (key-store.ts): cheaper to find than that of the texts, which only decides between
+ * equal hashes.
  */
-class BucketHash {
+class EntryHash {
   readonly #store: TableStore
   #bytes: Buffer = Buffer.allocUnsafe(8 * MAX_FOLDED_BYTES)
   #end = 0
-  readonly #entries: KeyOrder
   readonly #members: KeyOrder
 
   constructor(store: TableStore) {
     this.#store = store
-    this.#entries = new KeyOrder(store)
     this.#members = new KeyOrder(store)
   }
 
-  of(rows: readonly number[]): string | undefined {
-    if (rows.length === 0) return undefined
-    const entries = this.#entries
-    entries.clear()
-    for (const row of rows) entries.add(this.#store.presentedKey(row))
-    entries.sort()
-    this.#bytes[0] = BUCKET_MARK
-    this.#end = 1
-    for (let i = 0; i < entries.count; i++) this.#writeEntry(this.#store.keys.entryOf(entries.key(i)))
-    return sha256(this.#bytes.subarray(0, this.#end))
-  }
-
-  #writeEntry(row: number): void {
+  of(row: number): string {
     const { keys } = this.#store
+    this.#bytes[0] = ENTRY_MARK
+    this.#end = 1
     const route = this.#store.route(row)
     if (this.#store.isEai(row)) this.#write('eai')
     if (route !== undefined) this.#write(`\t${route}`)
@@ -187,7 +217,7 @@ class BucketHash {
       else if (this.#store.isSameKey(key, mailbox, row)) this.#write(`\tm${keys.written(mailbox)}`)
       this.#endLine()
     }
-    this.#endLine()
+    return sha256(this.#bytes.subarray(0, this.#end))
   }
 
   #sortedMembers(row: number): KeyOrder {
@@ -216,7 +246,7 @@ class BucketHash {
     this.#bytes[this.#end++] = LINE_FEED
   }
 
-  /** For the line of a key and those of the next entry's flags. */
+  /** For the line of a key. */
   #makeRoom(): void {
     if (this.#end + 4 * MAX_FOLDED_BYTES <= this.#bytes.length) return
     const larger = Buffer.allocUnsafe(this.#bytes.length * 2)

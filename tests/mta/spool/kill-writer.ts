@@ -52,7 +52,7 @@ function hear(promises: Promises, line: string): void {
 /** Takes, delivers, defers and removes messages until somebody ends it. */
 async function useForEver(directory: string): Promise<void> {
   // A process whose parent is gone has nobody to end it.
-  setTimeout(() => process.exit(3), 60_000).unref()
+  process.stdin.on('end', () => process.exit(3)).resume()
   const spool = await openSpool(optionsFor(directory, { log: recordingLog(), now: Date.now, sweepEveryMs: 20 }))
   const promises = new SaidPromises()
   const session = async (number: number) => {
@@ -93,7 +93,7 @@ async function runWriter(
   killAfterMs: number | undefined,
 ): Promise<boolean> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
   let said = ''
   let timer: NodeJS.Timeout | undefined
@@ -102,10 +102,13 @@ async function runWriter(
     if (said === '' && killAfterMs !== undefined) timer = setTimeout(() => child.kill('SIGKILL'), killAfterMs)
     said += text
   })
-  const signal = await new Promise<string | null>((resolve) => child.on('close', (_code, by) => resolve(by)))
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
+    child.on('close', (exitCode, by) => resolve([exitCode, by])),
+  )
   clearTimeout(timer)
   for (const line of said.split('\n')) hear(promises, line)
-  if (signal === null && !said.includes('survived')) throw new Error(`the writer ended by itself:\n${said.slice(-500)}`)
+  if (signal === null && !said.includes('survived'))
+    throw new Error(`the writer ended by itself (${String(code)}):\n${said.slice(-500)}`)
   return signal === null
 }
 

@@ -107,7 +107,8 @@ export const stateAfter = (attempts: number, nextAttemptAt = T0): DeliveryState 
   recipients: [{ kind: 'queued' }],
 })
 
-let clock = T0
+// Another time in each process, so that no two of a test's processes can draw the same id.
+let clock = T0 + (process.pid % 100_000) * 1_000_000
 export const nextQueueId = () => newQueueId(clock++)
 
 /** Takes a message of `bytes` of body in, in chunks of 50,000. */
