@@ -1,9 +1,10 @@
 // One listener: takes connections, admits or refuses them, holds their sessions to the limits, and closes in good order. (DU-6)
 import { once } from 'node:events'
+import type { PinnedTable } from '../pinned-table.ts'
 import { addressRanges } from './admission.ts'
 import type { ConnectionSlots, SlotRefusal } from './connection-slots.ts'
 import { Reception } from './receive.ts'
-import type { Client, PinnedTable, ReceiveDeps } from './receive.ts'
+import type { Client, ReceiveDeps } from './receive.ts'
 import { REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
 import { Session } from './session.ts'

@@ -2,10 +2,11 @@
 import { isAscii } from 'node:buffer'
 import type { Log } from '../../common/log.ts'
 import { formatMarker, judgeLoop, messageId, MessageRewriter, Refusal } from '../../rewrite-rules/index.ts'
-import type { Direction, HeaderBlock, MappingTable, Policy } from '../../rewrite-rules/index.ts'
+import type { Direction, HeaderBlock } from '../../rewrite-rules/index.ts'
 import type { Limits } from '../limits.ts'
 import type { MarkerKeys } from '../marker-keys.ts'
 import type { MessageRecord, RouteName } from '../message-record.ts'
+import type { PinnedTable } from '../pinned-table.ts'
 import { newQueueId } from '../queue-id.ts'
 import type { QueueId } from '../queue-id.ts'
 import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
@@ -37,12 +38,6 @@ export interface ReceiveDeps {
   readonly now: () => number
   /** The message is durable and its sender has been told so. */
   readonly accepted: (queueId: QueueId) => void
-}
-
-/** One message uses one table (R1, RC-3). */
-export interface PinnedTable {
-  readonly table: MappingTable
-  readonly policy: Policy
 }
 
 /** What Received says of where a message came from. */

@@ -7,6 +7,7 @@ import type { Metrics } from '../../common/metrics.ts'
 import { TableFault } from '../../rewrite-rules/index.ts'
 import type { MappingTable, Policy } from '../../rewrite-rules/index.ts'
 import { placesOf, SettingsFault } from '../settings-fault.ts'
+import type { PinnedTable } from '../pinned-table.ts'
 import { isSameStamp, readTable, TableUnsettled, toStamp } from './read-table.ts'
 import type { CsvIdentity, FileStamp, TableFile } from './read-table.ts'
 
@@ -21,11 +22,6 @@ export interface CurrentTableDeps {
   readonly metrics: Metrics
   /** ms since the epoch */
   readonly now: () => number
-}
-
-export interface PinnedTable {
-  readonly table: MappingTable
-  readonly policy: Policy
 }
 
 export interface TableStatus {

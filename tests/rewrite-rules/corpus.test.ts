@@ -28,8 +28,25 @@ const CORPUS = join(SHARED, 'corpus')
 /** The corpus README: there the line ends are the point. */
 const KEEP_LINE_ENDS = ['bare-cr', 'mixed-line-endings', 'line-ending-variant']
 const REFUSALS = new Set(['552 5.3.4', '554 5.6.0', '451 4.6.0'])
-/** mailparser takes ten times as long as all else: one in so many messages, and all with calendars and reports. */
-const PARSED_SHARE = 8
+/** Addresses that mailparser reads otherwise than they are compared here, and why; all else of these messages must be the same. */
+const ADDRESSES_READ_OTHERWISE = new Map([
+  [
+    'messages/KDE+kmime__autotests__data__eai-punycode.eml',
+    'a U-label, presented by an A-label: R20 takes both for one',
+  ],
+  [
+    'messages/demisto+parse-emails__parse_emails__tests__test_data__test-unknown-8bit.eml',
+    'an encoded-word as local part, which mailparser decodes: RFC 2047 §5 has none there (R44)',
+  ],
+  [
+    'public-corpus/stdlib-js+datasets-spam-assassin__data__spam-1__00323.9e36bf05304c99f2133a4c03c49533a9.eml',
+    'an encoded-word as local part, likewise',
+  ],
+  [
+    'public-corpus/stdlib-js+datasets-spam-assassin__data__spam-2__01392.891b7eeda19704fc8a990e56e0b52f89.eml',
+    'a trailing dot, which goes (E19)',
+  ],
+])
 
 interface Sample {
   readonly name: string
@@ -232,7 +249,7 @@ function fromFields(message: Buffer): string[] {
 }
 
 /** What mailparser says of a message, with presented addresses turned back where it shows addresses. */
-function describe(mail: ParsedMail, own: OwnTable): unknown {
+function describe(mail: ParsedMail, own: OwnTable): { addresses: string; [part: string]: unknown } {
   const back = (value: unknown): string => turnedBack(JSON.stringify(value) ?? '', own)
   return {
     // Its own parser makes other names of addresses in broken fields than of presented ones: addresses only.
@@ -321,17 +338,21 @@ testShared(
     const own = ownTable()
     // For a message without a date mailparser takes the present.
     context.mock.timers.enable({ apis: ['Date'], now: 0 })
-    let index = 0
-    for (const { name, kind, tags, bytes } of samples()) {
-      const isOfInterest = ['calendar', 'dsn', 'mdn'].some((tag) => tags.includes(tag)) && name.endsWith('as found')
-      if ((kind !== 'eml' && kind !== 'ics') || (index++ % PARSED_SHARE !== 0 && !isOfInterest)) continue
+    for (const { name, kind, bytes } of samples()) {
+      if (kind !== 'eml' && kind !== 'ics') continue
       const before = await simpleParser(bytes, PARSER_OPTIONS)
       const out = attempt(() => rewriteMessage(bytes, optionsFor('out', own.table)))
       if (out === undefined) continue
       const after = await simpleParser(out.bytes, PARSER_OPTIONS)
       count.parsed++
       try {
-        assert.deepEqual(describe(after, own), describe(before, own))
+        const isReadOtherwise = ADDRESSES_READ_OTHERWISE.has(name.replace(/ (as found|on the wire)$/, ''))
+        const [said, saidBefore] = [describe(after, own), describe(before, own)]
+        if (isReadOtherwise) {
+          assert.notEqual(said.addresses, saidBefore.addresses, 'no exception is needed any more')
+          said.addresses = saidBefore.addresses
+        }
+        assert.deepEqual(said, saidBefore)
         if (out.report.changes.some(({ where }) => where.startsWith('part:'))) {
           count.parts++
           const back = rewriteMessage(out.bytes, optionsFor('in', own.table))
