@@ -1,5 +1,6 @@
 // The CSV form of a table (product.md §8; RFC 4180): a header line that names the columns, then one entry a row. `;` separates several
 // values in a cell; spreadsheets of many countries separate the columns with it too, then such cells come quoted.
+import { Buffer } from 'node:buffer'
 
 /** What is told of the file; rows count from 1, which is the header line. */
 export interface RowHandler {
@@ -14,10 +15,15 @@ const REQUIRED: readonly Column[] = ['presented', 'mailbox', 'known']
 
 /** No entry is as large; bounds what is held. */
 const MAX_ROW_CHARACTERS = 4 * 1024 * 1024
+const NOT_UTF8 = 'not UTF-8'
+/** A byte order mark at the head of the file is gone already; anywhere else it is a character. */
+const UTF8 = { fatal: true, ignoreBOM: true }
 
 export class TableCsv {
   readonly #handler: RowHandler
-  readonly #decoder = new TextDecoder('utf-8', { fatal: true })
+  readonly #decoder = new TextDecoder('utf-8', UTF8)
+  /** Octets of a character that the last chunk left unfinished: the decoder holds them too, until it finds a fault. */
+  #unfinished: Uint8Array = new Uint8Array(0)
   #separator = ','
   #columns: readonly Column[] | undefined
   #row = 1
@@ -34,27 +40,27 @@ export class TableCsv {
   }
 
   write(chunk: Uint8Array): void {
-    if (!this.#isBroken) this.#read(this.#decode(chunk))
+    if (this.#isBroken) return
+    try {
+      this.#read(this.#decoder.decode(chunk, { stream: true }))
+      this.#unfinished = unfinishedCharacter(this.#unfinished, chunk)
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error
+      // What comes before it is read first: which fault is told must not depend on where the chunks are cut.
+      this.#read(decodeUpToFault(Buffer.concat([this.#unfinished, chunk])))
+      this.#fail('', NOT_UTF8)
+    }
   }
 
   end(): void {
     if (this.#isBroken) return
-    this.#read(this.#decode(undefined))
-    if (this.#place === 'quoted') this.#fail('', 'a quoted cell is not closed')
+    if (this.#unfinished.length > 0) this.#fail('', NOT_UTF8)
+    else if (this.#place === 'quoted') this.#fail('', 'a quoted cell is not closed')
     else if (this.#cells.length > 0 || this.#place !== 'start') {
       this.#endCell()
       this.#endRow()
     }
     if (!this.#isBroken && this.#columns === undefined) this.#fail('', 'a header line is expected')
-  }
-
-  #decode(chunk: Uint8Array | undefined): string {
-    try {
-      return chunk === undefined ? this.#decoder.decode() : this.#decoder.decode(chunk, { stream: true })
-    } catch {
-      this.#fail('', 'not UTF-8')
-      return ''
-    }
   }
 
   #read(text: string): void {
@@ -81,8 +87,10 @@ export class TableCsv {
         start = i + 1
         this.#endCell()
         if (character !== '\n') continue
-        this.#endRow()
+        this.#size += i - rowStart
         rowStart = i + 1
+        if (this.#isTooLarge()) return
+        this.#endRow()
       } else if (this.#place === 'start') {
         if (character === ' ') start = i + 1
         else this.#place = 'plain'
@@ -92,7 +100,13 @@ export class TableCsv {
     }
     if (this.#place === 'plain' || this.#place === 'quoted') take(text.length)
     this.#size += text.length - rowStart
-    if (this.#size > MAX_ROW_CHARACTERS) this.#fail('', `a row of more than ${MAX_ROW_CHARACTERS} characters`)
+    this.#isTooLarge()
+  }
+
+  #isTooLarge(): boolean {
+    if (this.#size <= MAX_ROW_CHARACTERS) return false
+    this.#fail('', `a row of more than ${MAX_ROW_CHARACTERS} characters`)
+    return true
   }
 
   /** The header line shows which character separates: no column name holds one. */
@@ -145,6 +159,40 @@ export class TableCsv {
   #fail(value: string, reason: string): void {
     if (!this.#isBroken) this.#handler.syntaxError(this.#row, value, reason)
     this.#isBroken = true
+  }
+}
+
+/** The octets at the end that begin a character and don't complete it. Both together are UTF-8 so far. */
+function unfinishedCharacter(before: Uint8Array, chunk: Uint8Array): Uint8Array {
+  // Three at most: four complete any character.
+  const bytes = Buffer.concat([before, chunk.subarray(Math.max(0, chunk.length - 3))])
+  for (let length = 1; length <= 3 && length <= bytes.length; length++) {
+    const byte = bytes[bytes.length - length] ?? 0
+    if (byte < 0x80) break
+    if (byte < 0xc0) continue // goes on with a character
+    const needed = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4
+    return length < needed ? bytes.subarray(bytes.length - length) : new Uint8Array(0)
+  }
+  return new Uint8Array(0)
+}
+
+/** The text before the first octet that is not UTF-8. */
+function decodeUpToFault(bytes: Uint8Array): string {
+  let [good, bad] = [0, bytes.length]
+  while (bad - good > 1) {
+    const middle = (good + bad) >>> 1
+    if (decodeBeginning(bytes.subarray(0, middle)) === undefined) bad = middle
+    else good = middle
+  }
+  return decodeBeginning(bytes.subarray(0, good)) ?? ''
+}
+
+/** undefined where it is not UTF-8; a character that is cut off at the end is left out. */
+function decodeBeginning(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', UTF8).decode(bytes, { stream: true })
+  } catch {
+    return undefined // the one thing it throws is what is asked here
   }
 }
 

@@ -10,15 +10,17 @@ export interface CsvIdentity {
   readonly version: number
 }
 
-const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
+const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf)
 const OPEN_BRACE = 0x7b
+const OPEN_BRACKET = 0x5b
 
 export class ContentReader {
   readonly #builder = new TableBuilder()
   readonly #csv: CsvIdentity
   #form: JsonMembers | TableCsv | undefined
-  /** Octets of a byte order mark at the head so far: it is passed over. */
+  /** Octets of a byte order mark at the head so far: a whole one is passed over. */
   #marks = 0
+  #isBehindMark = false
   #ended = false
 
   constructor(csv: CsvIdentity) {
@@ -31,16 +33,26 @@ export class ContentReader {
       this.#form.write(chunk)
       return
     }
-    let start = 0
-    while (start < chunk.length && this.#marks < 3 && chunk[start] === BYTE_ORDER_MARK[this.#marks]) {
-      this.#marks++
-      start++
-    }
-    while (start < chunk.length && isSpace(chunk[start])) start++
+    let start = this.#isBehindMark ? 0 : this.#passMark(chunk)
+    if (!this.#isBehindMark) return
+    const isMarkBroken = this.#marks > 0 && this.#marks < BYTE_ORDER_MARK.length
+    while (!isMarkBroken && start < chunk.length && isSpace(chunk[start])) start++
     const first = chunk[start]
     if (first === undefined) return
-    this.#form = first === OPEN_BRACE || first === 0x5b ? this.#json() : this.#csvForm()
+    this.#form = !isMarkBroken && (first === OPEN_BRACE || first === OPEN_BRACKET) ? this.#json() : this.#csvForm()
+    if (isMarkBroken) this.#form.write(BYTE_ORDER_MARK.subarray(0, this.#marks)) // it was none: part of what isn't UTF-8
     this.#form.write(chunk.subarray(start))
+  }
+
+  /** @returns where what is behind the mark begins */
+  #passMark(chunk: Uint8Array): number {
+    let at = 0
+    while (at < chunk.length && this.#marks < BYTE_ORDER_MARK.length && chunk[at] === BYTE_ORDER_MARK[this.#marks]) {
+      this.#marks++
+      at++
+    }
+    this.#isBehindMark = at < chunk.length || this.#marks === BYTE_ORDER_MARK.length
+    return at
   }
 
   /** After the last chunk: call it until it gives the table. Each call takes some milliseconds at most. @throws TableFault */

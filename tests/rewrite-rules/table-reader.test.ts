@@ -247,6 +247,37 @@ test('whatever the bytes are, nothing but a TableFault is thrown', () => {
         maxLength: 12,
       })
       .map((pieces) => Buffer.from(pieces.join(''))),
+    fc
+      .array(
+        fc
+          .constantFrom(
+            'presented,mailbox,known\n',
+            'a@b.example',
+            ',',
+            ';',
+            '"',
+            '\n',
+            '\r\n',
+            ' ',
+            'ü€😀',
+            '\u{feff}',
+          )
+          .map((piece) => Buffer.from(piece)),
+        { maxLength: 12 },
+      )
+      // Cut anywhere, so that characters are unfinished and others begin within.
+      .chain((pieces) => {
+        const whole = Buffer.concat(pieces)
+        return fc
+          .tuple(fc.nat(whole.length), fc.nat(3), fc.boolean())
+          .map(([at, gap, isHeaded]) =>
+            Buffer.concat([
+              Buffer.from(isHeaded ? 'presented,mailbox,known\n' : ''),
+              whole.subarray(0, at),
+              whole.subarray(at + gap),
+            ]),
+          )
+      }),
   )
   fc.assert(
     fc.property(bytes, fc.integer({ min: 1, max: 20 }), (input, size) => {
@@ -255,7 +286,14 @@ test('whatever the bytes are, nothing but a TableFault is thrown', () => {
         readInChunks(input, () => input.length),
       )
     }),
-    { numRuns: 1000 },
+    {
+      numRuns: 5000,
+      examples: [
+        [Uint8Array.of(0, 10, 128), 1], // two faults: the header line's comes first
+        [Buffer.from('presented,mailbox,known\n\u00fc,\u20ac\n\xff', 'latin1'), 1],
+        [Buffer.from([...Buffer.from('presented,mailbox,known\na,b\n'), 0xe2, 0x82]), 2], // ends within a character
+      ],
+    },
   )
 })
 
