@@ -99,7 +99,7 @@ export class TableBuilder {
     if (this.#digest === undefined) {
       if (!this.#indexKeys()) return undefined
       this.#check()
-      this.#digest = new DigestBuilder(this.#store, this.#store.revision)
+      this.#digest = new DigestBuilder(this.#store)
     }
     const entriesDigest = this.#digest.step()
     return entriesDigest === undefined ? undefined : this.#content(entriesDigest)

@@ -89,63 +89,131 @@ function withHashes(level: Level, changes: ReadonlyMap<number, string | undefine
   return nodes
 }
 
-/** Makes the digest of a whole store, some of it at a time: all entries in the order of their rows, then bucket by bucket. */
+/**
+ * Makes the digest of a whole store, some of it at a time: counts the entries of each bucket, hashes all entries in the order of their rows,
+ * each to its bucket's place, then goes through the buckets as they lie in memory.
+ */
 export class DigestBuilder {
   readonly #store: TableStore
-  readonly #revision: number
   readonly #entryHash: EntryHash
-  /** One hash a row. */
+  /** One hash an entry, sorted by bucket. */
   readonly #hashes: Buffer
-  #nextRow = 0
+  /** Where the next hash of a bucket goes, counted in hashes; once all are there, where the bucket ends. */
+  readonly #ends = new Uint32Array(DIGEST_BUCKETS)
+  /** Places of the hashes of the bucket at hand. */
+  #places = new Uint32Array(64)
+  /** What is hashed of it. */
+  #bucket = Buffer.alloc(1 + 64 * HASH_BYTES, BUCKET_MARK)
+  #countedRows = 0
+  #hashedRows = 0
   #digest = EntriesDigest.empty
   #nextBucket = 0
 
-  constructor(store: TableStore, revision: number) {
+  /** @param store  no entry of which was removed */
+  constructor(store: TableStore) {
     this.#store = store
-    this.#revision = revision
     this.#entryHash = new EntryHash(store)
     this.#hashes = Buffer.allocUnsafe(store.entryRows * HASH_BYTES)
   }
 
   /** Works off a small part of a large store. @returns the digest when all is done */
   step(): EntriesDigest | undefined {
-    if (this.#nextRow < this.#store.entryRows) this.#hashEntries()
-    if (this.#nextRow < this.#store.entryRows) return undefined
-    const isSmall = this.#store.entryRows <= ENTRIES_PER_STEP
-    const buckets = isSmall ? this.#allBuckets() : this.#nextBuckets()
-    if (buckets.size > 0) this.#digest = this.#digest.withBucketHashes(buckets)
-    return isSmall || this.#nextBucket === DIGEST_BUCKETS ? this.#digest : undefined
+    if (this.#store.entryRows <= ENTRIES_PER_STEP) return smallDigest(this.#store)
+    if (this.#countedRows < this.#store.entryRows) this.#countEntries()
+    else if (this.#hashedRows < this.#store.entryRows) this.#hashEntries()
+    else this.#hashBuckets()
+    return this.#nextBucket === DIGEST_BUCKETS ? this.#digest : undefined
+  }
+
+  #countEntries(): void {
+    const { entryRows } = this.#store
+    const end = Math.min(this.#countedRows + ENTRIES_PER_STEP, entryRows)
+    for (; this.#countedRows < end; this.#countedRows++) {
+      const bucket = this.#store.digestBucketOf(this.#countedRows)
+      this.#ends[bucket] = (this.#ends[bucket] ?? 0) + 1
+    }
+    if (end === entryRows) this.#toStarts()
+  }
+
+  /** From numbers of entries to where the first of each bucket goes. */
+  #toStarts(): void {
+    let start = 0
+    for (let bucket = 0; bucket < DIGEST_BUCKETS; bucket++) {
+      const count = this.#ends[bucket] ?? 0
+      this.#ends[bucket] = start
+      start += count
+    }
   }
 
   #hashEntries(): void {
-    const end = Math.min(this.#nextRow + ENTRIES_PER_STEP, this.#store.entryRows)
-    for (; this.#nextRow < end; this.#nextRow++) {
-      this.#hashes.write(this.#entryHash.of(this.#nextRow), this.#nextRow * HASH_BYTES, 'latin1')
+    const end = Math.min(this.#hashedRows + ENTRIES_PER_STEP, this.#store.entryRows)
+    for (; this.#hashedRows < end; this.#hashedRows++) {
+      const bucket = this.#store.digestBucketOf(this.#hashedRows)
+      const place = this.#ends[bucket] ?? 0
+      this.#ends[bucket] = place + 1
+      this.#hashes.write(this.#entryHash.of(this.#hashedRows), place * HASH_BYTES, 'latin1')
     }
   }
 
-  #allBuckets(): Map<number, string | undefined> {
-    const buckets = new Map<number, string | undefined>()
-    for (let row = 0; row < this.#store.entryRows; row++) {
-      const bucket = this.#store.digestBucketOf(row)
-      if (!buckets.has(bucket)) buckets.set(bucket, this.#bucketHash(bucket))
+  #hashBuckets(): void {
+    const changes = new Map<number, string | undefined>()
+    for (; this.#nextBucket < DIGEST_BUCKETS && changes.size < BUCKETS_PER_STEP; this.#nextBucket++) {
+      const start = this.#nextBucket === 0 ? 0 : (this.#ends[this.#nextBucket - 1] ?? 0)
+      const end = this.#ends[this.#nextBucket] ?? 0
+      if (end > start) changes.set(this.#nextBucket, this.#bucketHash(start, end))
     }
-    return buckets
+    if (changes.size > 0) this.#digest = this.#digest.withBucketHashes(changes)
   }
 
-  #nextBuckets(): Map<number, string | undefined> {
-    const buckets = new Map<number, string | undefined>()
-    for (; this.#nextBucket < DIGEST_BUCKETS && buckets.size < BUCKETS_PER_STEP; this.#nextBucket++) {
-      if (this.#store.hasDigestBucket(this.#nextBucket))
-        buckets.set(this.#nextBucket, this.#bucketHash(this.#nextBucket))
+  /** As `bucketHash`, of the hashes from place `start` to `end`. */
+  #bucketHash(start: number, end: number): string {
+    const count = end - start
+    if (count > this.#places.length) {
+      this.#places = new Uint32Array(2 * count)
+      this.#bucket = Buffer.alloc(1 + 2 * count * HASH_BYTES, BUCKET_MARK)
     }
-    return buckets
+    this.#sortPlaces(start, count)
+    for (let i = 0; i < count; i++) {
+      const from = (this.#places[i] ?? 0) * HASH_BYTES
+      this.#hashes.copy(this.#bucket, 1 + i * HASH_BYTES, from, from + HASH_BYTES)
+    }
+    return sha256(this.#bucket.subarray(0, 1 + count * HASH_BYTES))
   }
 
-  #bucketHash(bucket: number): string | undefined {
-    const rows = this.#store.rowsInDigestBucket(bucket, this.#revision)
-    return bucketHash(rows.map((row) => this.#hashes.toString('latin1', row * HASH_BYTES, (row + 1) * HASH_BYTES)))
+  #sortPlaces(start: number, count: number): void {
+    const places = this.#places
+    if (count > 32) {
+      for (let i = 0; i < count; i++) places[i] = start + i
+      places.subarray(0, count).sort((a, b) => this.#compareHashes(a, b))
+      return
+    }
+    // Nearly always it is a handful, for which insertion is the faster way.
+    for (let i = 0; i < count; i++) {
+      let place = i
+      for (; place > 0; place--) {
+        const other = places[place - 1] ?? 0
+        if (this.#compareHashes(other, start + i) <= 0) break
+        places[place] = other
+      }
+      places[place] = start + i
+    }
   }
+
+  #compareHashes(a: number, b: number): number {
+    const [atA, atB] = [a * HASH_BYTES, b * HASH_BYTES]
+    for (let i = 0; i < HASH_BYTES; i++) {
+      const difference = (this.#hashes[atA + i] ?? 0) - (this.#hashes[atB + i] ?? 0)
+      if (difference !== 0) return difference
+    }
+    return 0
+  }
+}
+
+/** Of a table so small that most buckets are empty. */
+function smallDigest(store: TableStore): EntriesDigest {
+  const buckets = new Set<number>()
+  for (let row = 0; row < store.entryRows; row++) buckets.add(store.digestBucketOf(row))
+  return EntriesDigest.empty.withBuckets(buckets, store, store.revision)
 }
 
 /** @param hashes  of a bucket's entries, as `sha256` gives them. @returns undefined for an empty bucket */

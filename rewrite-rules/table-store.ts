@@ -202,11 +202,6 @@ export class TableStore {
     return this.keys.hash(this.presentedKey(row)) >>> (32 - DIGEST_BITS)
   }
 
-  /** Whether any entry, live or not, belongs to that part of the digest. */
-  hasDigestBucket(bucket: number): boolean {
-    return this.#digestHeads[bucket] !== 0
-  }
-
   /** Rows of one part of the digest that are live at `revision`, in no particular order. */
   rowsInDigestBucket(bucket: number, revision: number): number[] {
     const rows: number[] = []
