@@ -14,6 +14,14 @@ export function parsed<T>(rule: string, parse: (written: string) => T | undefine
   }
 }
 
+export const parsedBoolean: Form<boolean> = {
+  text: '`true` or `false`',
+  read(place, reading) {
+    const value = isScalar(place.node) ? place.node.value : undefined
+    return typeof value === 'boolean' ? value : reading.fault(place, 'must be `true` or `false`')
+  },
+}
+
 export function oneOf<const T extends string>(...values: readonly T[]): Form<T> {
   const rule = values.map((value) => `\`${value}\``).join(' or ')
   return parsed(rule, (written) => values.find((value) => value === written))

@@ -1,16 +1,22 @@
 // Every key of the relay's configuration file (product.md §8): how it is written, its unit, its default and why one would set it.
 // docs/relay-configuration.md is made from this file; a test keeps the two equal.
 import { LOG_LEVELS } from '../common/log.ts'
-import { parseAddrSpec, parsePolicy, PolicyFault } from '../rewrite-rules/index.ts'
+import { parsePolicy, PolicyFault } from '../rewrite-rules/index.ts'
 import type { Policy } from '../rewrite-rules/index.ts'
 import { DEFAULT_LIMITS, MIN_RECIPIENTS_PER_MESSAGE } from './limits.ts'
 import type { Limits } from './limits.ts'
-import { isAddress, isLoopback, parseAddressRange, parseHostName } from './network-names.ts'
 import { PRIVACY_LEVELS } from './privacy.ts'
 import { placesOf } from './settings-fault.ts'
-import { duration, durationText, integer, oneOf, parsed, ratio } from './settings-forms.ts'
-import { FAULTY, list, optional, optionalSection, required, section } from './settings-reader.ts'
-import type { Faulty, Form, Place, Reading, Setting, Values } from './settings-reader.ts'
+import { duration, durationText, integer, oneOf, parsed, parsedBoolean, ratio } from './settings-forms.ts'
+import { listener } from './settings-listeners.ts'
+import { address, fileOf, hostName, keyPair, mailAddress, path, port } from './settings-parts.ts'
+import { checked, FAULTY, list, optional, optionalSection, required, section } from './settings-reader.ts'
+import type { Form, Setting, Values } from './settings-reader.ts'
+import { proof, route, tenants } from './settings-routes.ts'
+import type { SmartHost, TenantSettings } from './settings-routes.ts'
+import { unsafeParts } from './settings-safety.ts'
+import { signingKey, signingKeys } from './settings-signing.ts'
+import type { SigningKeyFile } from './settings-signing.ts'
 
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
@@ -18,70 +24,6 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 /** The longest wait a timer of Node can hold. */
 const MAX_TIMER_MS = 2 ** 31 - 1
-
-const address = parsed('an IPv4 or IPv6 address', (written) => (isAddress(written) ? written : undefined))
-const port = integer(0, 65_535)
-const nextHopPort = integer(1, 65_535)
-const path = parsed('a path', (written) => (written === '' || written.includes('\0') ? undefined : written))
-const range = parsed('an address range (`192.0.2.0/24`, `2001:db8::/32`) or one address', (written) =>
-  parseAddressRange(written) === undefined ? undefined : written,
-)
-const host = parsed('a host name or an address', (written) => (isAddress(written) ? written : parseHostName(written)))
-const hostName = parsed('a host name (letters, digits, hyphens, dots)', parseHostName)
-const mailAddress = parsed('an address `local-part@domain`', (written) =>
-  parseAddrSpec(written) === undefined ? undefined : written,
-)
-const projectName = parsed('a name of 1 to 64 letters, digits, `-`, `_` and `.`', (written) => {
-  return /^[A-Za-z0-9._-]{1,64}$/.test(written) ? written : undefined
-})
-const noTls = parsed('`none`: TLS is not in this version', (written) => (written === 'none' ? written : undefined))
-
-/** SP-8: without TLS and client checks whoever reaches the port could send through us; nobody but this machine reaches loopback. */
-const listenerAddress: Form<string> = {
-  text: 'a loopback address (`127.0.0.1`, `::1`)',
-  read(place, reading) {
-    const written = address.read(place, reading)
-    if (written === FAULTY || isLoopback(written)) return written
-    return reading.fault(
-      place,
-      'a listener without TLS and client certificates is accepted on loopback addresses only (127.0.0.0/8, ::1), ' +
-        'and this version has neither: any other address would make an open relay',
-    )
-  },
-}
-
-const listenerSettings = {
-  address: required(
-    listenerAddress,
-    'Where to listen. Only a loopback address: any other needs TLS and client certificates (SP-2, SP-8), which this version does not have.',
-  ),
-  port: required(port, 'Port to listen on. `0` takes a free one and logs it.'),
-  direction: required(
-    oneOf('out', 'in'),
-    'What the peers of this listener send: `out` = mail written by people of the project, `in` = mail for them (R5).',
-  ),
-  tls: required<'none'>(noTls, 'Says out loud that the listener speaks cleartext.'),
-  allow: optional(
-    list(range),
-    [],
-    'Peers that may connect; everybody else gets 554. An empty list means nobody (SP-3).',
-  ),
-}
-export type ListenerSettings = Values<typeof listenerSettings>
-
-const smartHostSettings = {
-  kind: required(
-    oneOf('smart-host'),
-    'All mail of the route goes to one server. Delivery by MX is not in this version.',
-  ),
-  host: required(host, 'The server. A name is looked up at each new connection.'),
-  port: required(nextHopPort, 'Its port, usually 25.'),
-  tls: required<'none'>(
-    noTls,
-    'Says out loud that mail leaves in cleartext. TLS to the next hop is not in this version: use it on one machine or a private network only.',
-  ),
-}
-export type SmartHost = Values<typeof smartHostSettings>
 
 const MS_LIMIT = integer(100, MAX_TIMER_MS, 'ms')
 const KIB = 1024
@@ -232,47 +174,28 @@ export type RetrySettings = Values<typeof retrySettings>
 
 /** What an operator may find in product.md §8 and write in good faith. */
 const NOT_YET = new Map([
-  ['tenants', 'tenants are not in this version: use `routes`'],
-  ['mx', 'delivery by MX is not in this version: use a smart host in `routes`'],
-  ['dkim', 'DKIM signing is not in this version: let the next hop sign'],
+  ['mx', 'delivery by MX is not in this version: use a smart host'],
   ['controlPlane', 'a control plane is not in this version: use `table: { file: … }`'],
-  ['requireTls', 'TLS is not in this version: listeners are on loopback addresses only'],
-  ['certificates', 'TLS is not in this version: listeners are on loopback addresses only'],
 ])
 
-/** Policies that the engine knows but this relay can't carry out: each needs DKIM, tenants or MX. */
-const POLICY_NOT_YET: readonly (readonly [key: keyof Policy, value: unknown, why: string])[] = [
-  ['inHeaders', 'keep-dkim', 'verifying DKIM is not in this version; use `full` or `envelope-only`'],
-  ['route', 'return', 'routes by tenant are not in this version; use `owner-tenant`'],
-  ['route', 'mx', 'delivery by MX is not in this version; use `owner-tenant`'],
-  ['staleDkim', 'remove-own', 'verifying DKIM is not in this version; use `keep`'],
-  ['arc', 'on', 'ARC seals are not in this version; use `auto` or `off`'],
-]
+const projectName = parsed('a name of 1 to 64 letters, digits, `-`, `_` and `.`', (written) => {
+  return /^[A-Za-z0-9._-]{1,64}$/.test(written) ? written : undefined
+})
 
 const policy: Form<Policy> = {
   text: 'section',
   isSection: true,
   read(place, reading) {
-    const value = readPolicy(place, reading)
-    if (value === FAULTY) return FAULTY
-    const refused = POLICY_NOT_YET.filter(([key, unwanted]) => value[key] === unwanted)
-    for (const [key, unwanted, why] of refused) {
-      reading.fault({ ...place, path: `${place.path}.${key}` }, why, JSON.stringify(unwanted))
+    try {
+      return parsePolicy(reading.plain(place) ?? {})
+    } catch (error) {
+      if (!(error instanceof PolicyFault)) throw error
+      for (const { path: key, value, rule } of placesOf(reading.file, error.faults)) {
+        reading.fault({ ...place, path: `${place.path}.${key.replaceAll('/', '.')}` }, rule, value)
+      }
+      return FAULTY
     }
-    return refused.length > 0 ? FAULTY : value
   },
-}
-
-function readPolicy(place: Place, reading: Reading): Policy | Faulty {
-  try {
-    return parsePolicy(reading.plain(place) ?? {})
-  } catch (error) {
-    if (!(error instanceof PolicyFault)) throw error
-    for (const { path: key, value, rule } of placesOf(reading.file, error.faults)) {
-      reading.fault({ ...place, path: `${place.path}.${key.replaceAll('/', '.')}` }, rule, value)
-    }
-    return FAULTY
-  }
 }
 
 const workers: Form<1> = {
@@ -284,7 +207,7 @@ const workers: Form<1> = {
   },
 }
 
-export const RELAY_SETTINGS = section(
+const relaySettings = section(
   {
     name: optional<string | undefined>(
       hostName,
@@ -298,7 +221,23 @@ export const RELAY_SETTINGS = section(
       'A table of another project is refused. Unset: the project of the first table that loads. The spool is sealed for it: change it with an empty spool only.',
       "the table's",
     ),
-    listeners: required(list(section(listenerSettings), 1), 'Where peers connect.'),
+    listeners: required(list(listener, 1), 'Where peers connect.'),
+    certificates: optional(
+      list(keyPair),
+      [],
+      'What listeners with `tls: starttls` show. The first is for clients that name no server, or another. Read again on SIGHUP.',
+    ),
+    clientTrust: optional<{ readonly file: string } | undefined>(
+      fileOf('PEM: the certificates of the authorities that are believed.'),
+      undefined,
+      'Whose client certificates are believed (SP-2). Read again on SIGHUP.',
+      'the public authorities that Node ships',
+    ),
+    requireTls: optional(
+      parsedBoolean,
+      true,
+      'MAIL before STARTTLS gets 530, on listeners that have it (SP-10). `false` is accepted on loopback addresses only.',
+    ),
     table: required(
       section({
         file: required(
@@ -326,12 +265,36 @@ export const RELAY_SETTINGS = section(
       }),
       'Where mail waits.',
     ),
-    routes: required(
+    routes: optional<Routes | undefined>(
       section({
-        'owner-tenant': required(section(smartHostSettings), 'Next hop of `out` mail, and of reports on `in` mail.'),
-        mailbox: required(section(smartHostSettings), 'Next hop of `in` mail, and of reports on `out` mail.'),
+        'owner-tenant': required(route, 'Next hop of `out` mail, and of reports on `in` mail.'),
+        mailbox: required(route, 'Next hop of `in` mail, and of reports on `out` mail.'),
       }),
-      'Where mail goes.',
+      undefined,
+      'Where mail goes, for trying: one server a direction. Only with listeners on loopback addresses.',
+      'none: `tenants` say it',
+    ),
+    tenants: optional<readonly TenantSettings[] | undefined>(
+      tenants,
+      undefined,
+      'The tenants of the project: who may send, by which proof, and where their mail is delivered.',
+      'none: `routes` say it',
+    ),
+    proof: optionalSection(proof, 'What proves that a message comes from a tenant of the project (SP-4).'),
+    nonces: optional<{ readonly file: string } | undefined>(
+      fileOf(
+        'JSON: `{ "format": "causeway-nonces/1", "nonces": [{ "nonce": …, "until": … }] }`. Read again on SIGHUP.',
+      ),
+      undefined,
+      'Recipients of connector validation and probes, which are answered, recorded and delivered nowhere (SP-11).',
+      'none: such mail is ordinary mail',
+    ),
+    dkim: optional(signingKeys, [], 'Keys that sign mail by its From domain (R80). Read again on SIGHUP.'),
+    seal: optional<SigningKeyFile | undefined>(
+      signingKey,
+      undefined,
+      'The key of the ARC seal (R83): an RSA key of a domain that the tenants trust as a sealer.',
+      'mail is not sealed',
     ),
     metrics: optional<{ address: string; port: number } | undefined>(
       section({
@@ -382,4 +345,10 @@ export const RELAY_SETTINGS = section(
   },
   NOT_YET,
 )
-export type WrittenSettings = typeof RELAY_SETTINGS extends Form<infer T> ? T : never
+type Routes = { readonly 'owner-tenant': SmartHost; readonly mailbox: SmartHost }
+export type WrittenSettings = typeof relaySettings extends Form<infer T> ? T : never
+
+/** Nothing that starts may be open, believe everybody, or speak cleartext towards a tenant. */
+export const RELAY_SETTINGS = checked(relaySettings, (value, place, reading) => {
+  for (const { keys, rule } of unsafeParts(value)) reading.faultWithin(place, keys, rule)
+})

@@ -1,6 +1,6 @@
 // Reads one YAML or JSON file into a typed value, or says every fault at once: file, line, path, value and the rule it breaks.
 // A setting is declared once, with its form, default and reason; the documentation is made from the same declaration.
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
+import { isAlias, isCollection, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
 import type { Document, Node } from 'yaml'
 import { SettingsFault } from './settings-fault.ts'
 import type { FaultPlace } from './settings-fault.ts'
@@ -37,6 +37,18 @@ export class Reading {
     const offset = node?.range?.[0]
     this.faultAt(offset, path, value, rule)
     return FAULTY
+  }
+
+  /** A fault of something below `place`, by the keys and indices that lead there. What isn't written is shown where it is missing. */
+  faultWithin(place: Place, keys: readonly (string | number)[], rule: string, value?: string): Faulty {
+    let { node, path } = place
+    for (const key of keys) {
+      const child: unknown = isCollection(node) ? node.get(key, true) : undefined
+      path = typeof key === 'number' ? `${path}[${key}]` : joinPath(path, key)
+      if (!isNode(child)) return this.fault({ node, path }, rule, value ?? '')
+      node = child
+    }
+    return this.fault({ node, path }, rule, value ?? shown(node))
   }
 
   faultAt(offset: number | undefined, path: string, value: string, rule: string): void {
@@ -164,6 +176,20 @@ function readSetting(
   if (found.has(key) && !isSection) return reading.fault({ node, path }, `needs a value: ${setting.form.text}`, '')
   if (setting.fallback !== undefined) return setting.fallback.value()
   return reading.fault({ node: parent.node, path }, `is missing; it must be given: ${setting.form.text}`, '')
+}
+
+/** A form whose parts must fit together: `check` tells the faults of a value that is sound part by part. */
+export function checked<T>(form: Form<T>, check: (value: T, place: Place, reading: Reading) => void): Form<T> {
+  return {
+    ...form,
+    read(place, reading) {
+      const value = form.read(place, reading)
+      if (value === FAULTY) return FAULTY
+      const before = reading.faults.length
+      check(value, place, reading)
+      return reading.faults.length > before ? FAULTY : value
+    },
+  }
 }
 
 /** @param atLeast  fewest items */

@@ -5,16 +5,20 @@ import { dirname, join, resolve } from 'node:path'
 import type { LogLevel } from '../common/log.ts'
 import type { Policy } from '../rewrite-rules/index.ts'
 import type { Limits } from './limits.ts'
-import { isLoopback, parseHostName } from './network-names.ts'
+import { parseHostName } from './network-names.ts'
 import type { Privacy } from './privacy.ts'
 import { RELAY_SETTINGS } from './settings-keys.ts'
-import type { ListenerSettings, RetrySettings, SmartHost, WrittenSettings } from './settings-keys.ts'
+import type { RetrySettings, WrittenSettings } from './settings-keys.ts'
 import { SettingsFault } from './settings-fault.ts'
-import type { FaultPlace } from './settings-fault.ts'
+import type { ListenerSettings } from './settings-listeners.ts'
+import type { ProofSettings, TenantSettings } from './settings-routes.ts'
+import type { SigningKeyFile } from './settings-signing.ts'
 import { readSettingsText } from './settings-reader.ts'
 
 export { SettingsFault } from './settings-fault.ts'
-export type { ListenerSettings, RetrySettings, SmartHost } from './settings-keys.ts'
+export type { RetrySettings } from './settings-keys.ts'
+export type { ListenerSettings } from './settings-listeners.ts'
+export type { ProofSettings, SmartHost, TenantSettings } from './settings-routes.ts'
 
 export interface Settings {
   /** Absolute path of the file these were read from. */
@@ -31,7 +35,16 @@ export interface Settings {
     /** Project that the spool is sealed for (SF-1): it must be known before any table is. */
     readonly project: string
   }
-  readonly routes: { readonly 'owner-tenant': SmartHost; readonly mailbox: SmartHost }
+  readonly certificates: WrittenSettings['certificates']
+  readonly clientTrust: { readonly file: string } | undefined
+  readonly requireTls: boolean
+  /** Either these or tenants. */
+  readonly routes: WrittenSettings['routes']
+  readonly tenants: readonly TenantSettings[] | undefined
+  readonly proof: ProofSettings
+  readonly nonces: { readonly file: string } | undefined
+  readonly dkim: readonly SigningKeyFile[]
+  readonly seal: SigningKeyFile | undefined
   readonly metrics: { readonly address: string; readonly port: number } | undefined
   readonly workers: 1
   readonly marker: { readonly file: string }
@@ -74,49 +87,17 @@ async function readText(file: string): Promise<string> {
  */
 export function parseSettings(file: string, source: string, hostName: string): Settings {
   const written = readSettingsText(file, source, RELAY_SETTINGS)
-  const faults = doubledListeners(file, written)
-  if (faults.length > 0) throw new SettingsFault(faults)
-
-  const from = (path: string) => resolve(dirname(file), path)
-  const keyFile = from(written.spool.key.file)
   const { maxTableAge, ...limits } = written.limits
   const name = written.name ?? parseHostName(hostName)
   return {
     ...written,
     file,
     name: name ?? 'localhost',
-    table: { file: from(written.table.file) },
-    spool: {
-      directory: from(written.spool.directory),
-      key: { file: keyFile },
-      project: written.project ?? UNNAMED_PROJECT,
-    },
-    marker: { file: written.marker === undefined ? join(dirname(keyFile), 'marker.json') : from(written.marker.file) },
+    spool: { ...written.spool, project: written.project ?? UNNAMED_PROJECT },
+    marker: written.marker ?? { file: join(dirname(written.spool.key.file), 'marker.json') },
     limits: { ...limits, maxTableAgeMs: maxTableAge },
-    warnings: [
-      ...(name === undefined ? ["the host's name can't be used on the wire: set `name`"] : []),
-      ...cleartextRoutes(written),
-    ],
+    warnings: name === undefined ? ["the host's name can't be used on the wire: set `name`"] : [],
   }
-}
-
-/** The second of two listeners on one port would only be noticed when it can't be bound. */
-function doubledListeners(file: string, { listeners }: WrittenSettings): FaultPlace[] {
-  const seen = new Set<string>()
-  return listeners.flatMap(({ address, port }, index) => {
-    const where = `${address} port ${port}`
-    if (port === 0 || !seen.has(where)) {
-      seen.add(where)
-      return []
-    }
-    return [{ file, path: `listeners[${index}]`, value: where, rule: 'another listener has this address and port' }]
-  })
-}
-
-function cleartextRoutes({ routes }: WrittenSettings): string[] {
-  return Object.entries(routes)
-    .filter(([, route]) => !isLoopback(route.host) && route.host !== 'localhost')
-    .map(([name]) => `routes.${name}: mail leaves this machine in cleartext`)
 }
 
 function fileFault(file: string, rule: string, cause?: unknown): SettingsFault {

@@ -23,6 +23,7 @@ import { createOutbound } from './outbound/deliver.ts'
 import { privacyKey, recipientTag } from './privacy.ts'
 import { newQueueId } from './queue-id.ts'
 import { Queue } from './queue/queue.ts'
+import { smartHosts } from './route-names.ts'
 import type { Settings } from './settings.ts'
 import { loadSpoolKey } from './spool/keys.ts'
 import { openSpool } from './spool/spool.ts'
@@ -76,7 +77,7 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     const tag = (address: string) => recipientTag(address, settings.privacy, tagKey)
     const queue = new Queue({
       spool,
-      settings,
+      settings: { routes: smartHosts(settings), limits: settings.limits, retry: settings.retry },
       outbound: createOutbound({ name: settings.name, limits: settings.limits, monotonicMs: monotonic, metrics }),
       makeReport: (message, recipients) =>
         makeReport(message, recipients, {
@@ -137,7 +138,7 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
         await startListener(listener, {
           name: settings.name,
           authservId: settings.name,
-          direction: listener.direction,
+          direction: listener.direction ?? 'out',
           limits: settings.limits,
           spool,
           routes: { out: 'owner-tenant', in: 'mailbox' },

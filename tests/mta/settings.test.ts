@@ -39,18 +39,40 @@ function faultsOf(source: string): string {
 
 test('the minimal configuration is taken as it is printed, every default filled in', () => {
   const settings = parse(MINIMAL)
-  const hop = { kind: 'smart-host', host: '127.0.0.1', port: 2900, tls: 'none' }
+  const hop = {
+    kind: 'smart-host',
+    host: '127.0.0.1',
+    port: 2900,
+    tls: 'none',
+    tlsName: undefined,
+    trust: undefined,
+  }
+  const listener = {
+    address: '127.0.0.1',
+    tls: 'none',
+    allow: ['127.0.0.0/8'],
+    clientNames: ['mail.protection.outlook.com'],
+    staticPeers: [],
+  }
   assert.deepEqual(settings, {
     file: '/etc/causeway/relay.yaml',
     name: 'relay.contoso.example',
     project: undefined,
     listeners: [
-      { address: '127.0.0.1', port: 2525, direction: 'out', tls: 'none', allow: ['127.0.0.0/8'] },
-      { address: '127.0.0.1', port: 2526, direction: 'in', tls: 'none', allow: ['127.0.0.0/8'] },
+      { ...listener, port: 2525, direction: 'out' },
+      { ...listener, port: 2526, direction: 'in' },
     ],
+    certificates: [],
+    clientTrust: undefined,
+    requireTls: true,
     table: { file: '/etc/causeway/table.json' },
     spool: { directory: '/etc/causeway/spool', key: { file: '/etc/causeway/spool.key' }, project: 'relay' },
     routes: { 'owner-tenant': hop, mailbox: hop },
+    tenants: undefined,
+    proof: { need: 'token', crossTenantId: 'count' },
+    nonces: undefined,
+    dkim: [],
+    seal: undefined,
     metrics: { address: '127.0.0.1', port: 9465 },
     workers: 1,
     marker: { file: '/etc/causeway/marker.json' },
@@ -79,7 +101,7 @@ test('the example in the repository is the minimal configuration', async () => {
 })
 
 test('JSON is read as well', () => {
-  const hop = { kind: 'smart-host', host: 'mx.example', port: 25, tls: 'none' }
+  const hop = { kind: 'smart-host', host: '127.0.0.1', port: 25, tls: 'none' }
   const source = JSON.stringify({
     listeners: [{ address: '::1', port: 0, direction: 'in', tls: 'none', allow: ['::1'] }],
     table: { file: '/srv/table.csv' },
@@ -144,8 +166,8 @@ const taken: [source: string, read: (settings: ReturnType<typeof parse>) => unkn
   ],
   [changed('port: 2526', 'port: 0'), (s) => s.listeners[1]?.port, 0, 'any free port'],
   [
-    changed('host: 127.0.0.1', 'host: MX.München.Example'),
-    (s) => s.routes['owner-tenant'].host,
+    changed('host: 127.0.0.1, port: 2900, tls: none', 'host: MX.München.Example, port: 25, tls: verify'),
+    (s) => s.routes?.['owner-tenant'].host,
     'mx.xn--mnchen-3ya.example',
     'a name in A-labels',
   ],
@@ -173,7 +195,11 @@ const refused: [source: string, fault: RegExp, why: string][] = [
   [changed('port: 2525', 'port: -1'), /listeners\[0\]\.port/, 'below the limit'],
   [changed('port: 2900', 'port: 0'), /routes\.owner-tenant\.port/, 'a next hop has a port'],
   [changed('port: 2525, ', ''), /:2: listeners\[0\]\.port: is missing/, 'a needed key'],
-  [changed('direction: out, ', ''), /:2: listeners\[0\]\.direction: is missing/, 'a direction is never guessed'],
+  [
+    changed('direction: out, ', ''),
+    /:2: listeners\[0\]\.direction: is missing; only the proof tokens/,
+    'a direction is never guessed',
+  ],
   [changed('direction: out', 'direction: outbound'), /must be `out` or `in`/, 'the words are fixed'],
   [changed('table: { file: table.json }\n', ''), /relay\.yaml:1: table: is missing/, 'a needed section'],
   [changed('table: { file: table.json }', 'table:'), /:4: table\.file: is missing/, 'an empty section'],
@@ -190,31 +216,18 @@ const refused: [source: string, fault: RegExp, why: string][] = [
   [changed('[127.0.0.0/8]', '[127.0.0.0/33]'), /listeners\[0\]\.allow\[0\]: "127\.0\.0\.0\/33"/, 'no address range'],
   [changed('[127.0.0.0/8]', '127.0.0.0/8'), /listeners\[0\]\.allow: .*must be a list/, 'a list'],
   [
-    changed('tls: none', 'tls: required'),
-    /:2: listeners\[0\]\.tls: "required": must be `none`: TLS is not in this version/,
-    'not yet',
-  ],
-  [
     changed('workers: 1', 'workers: 2'),
     /:10: workers: 2: must be 1: more than one worker is not in this version/,
     'not yet',
   ],
   [changed('workers: 1', 'workers: 0'), /:10: workers: 0/, 'none'],
-  [`${MINIMAL}tenants: []\n`, /:11: tenants: tenants are not in this version: use `routes`/, 'not silence'],
+  [`${MINIMAL}tenants: []\n`, /:11: tenants: must be a list of section, at least 1/, 'no tenant'],
   [`${MINIMAL}mx: {}\n`, /:11: mx: .*not in this version/, 'not silence'],
-  [`${MINIMAL}dkim: []\n`, /:11: dkim: .*not in this version/, 'not silence'],
   [`${MINIMAL}controlPlane: { url: x }\n`, /:11: controlPlane: .*not in this version/, 'not silence'],
-  [`${MINIMAL}requireTls: true\n`, /:11: requireTls: .*not in this version/, 'not silence'],
-  [`${MINIMAL}certificates: []\n`, /:11: certificates: .*not in this version/, 'not silence'],
   [
-    `${MINIMAL}policy: { route: mx }\n`,
-    /:11: policy\.route: "mx": delivery by MX is not in this version/,
-    'the engine knows it, the relay not yet',
-  ],
-  [
-    `${MINIMAL}policy: { inHeaders: keep-dkim }\n`,
-    /policy\.inHeaders: "keep-dkim": verifying DKIM is not in this version/,
-    'it would rewrite what DKIM covers',
+    `${MINIMAL}policy: { route: return }\n`,
+    /:11: policy\.route: "return": needs `tenants`/,
+    'nobody knows who sent it',
   ],
   [`${MINIMAL}policy: { tnef: maybe }\n`, /:11: policy\.tnef/, 'a value that is none'],
   [`${MINIMAL}policy: { colour: blue }\n`, /:11: policy\.colour/, 'an unknown key'],
@@ -234,7 +247,7 @@ const refused: [source: string, fault: RegExp, why: string][] = [
   [`${MINIMAL}log: &a { level: info }\nretry: *a\n`, /anchors and aliases are not read/, 'they would make lines lie'],
   [
     changed('port: 2526', 'port: 2525'),
-    /listeners\[1\]: 127\.0\.0\.1 port 2525: another listener has this/,
+    /:3: listeners\[1\]: 127\.0\.0\.1 port 2525: another listener has this/,
     'it could not be bound',
   ],
   ['', /listeners: is missing/, 'an empty file'],
@@ -284,9 +297,12 @@ for (const address of open) {
   })
 }
 
-test('mail that leaves the machine in cleartext, and a host without a usable name, are warned of', () => {
+test('mail that leaves the machine in cleartext is refused, a host without a usable name is warned of', () => {
   const source = changed('host: 127.0.0.1', 'host: mx.example')
-  assert.deepEqual(parse(source).warnings, ['routes.owner-tenant: mail leaves this machine in cleartext'])
+  assert.match(
+    faultsOf(source),
+    /:7: routes\.owner-tenant\.tls: "none": cleartext is accepted to a loopback address only/,
+  )
   const settings = parseSettings('/x', MINIMAL, 'under_score')
   assert.equal(settings.name, 'localhost')
   assert.equal(settings.warnings.length, 1)

@@ -50,7 +50,7 @@ export function message(header: string, body: string | readonly Buffer[], more: 
 export const HELLO = message('Subject: hello\r\n\r\n', 'Hello.\r\n')
 
 export function hopAt(port: number): NextHop {
-  return nextHopOf({ kind: 'smart-host', host: '127.0.0.1', port, tls: 'none' })
+  return nextHopOf({ host: '127.0.0.1', port, tls: 'none' })
 }
 
 /** Short enough for a test that waits for one, long enough for a busy machine that does not. */

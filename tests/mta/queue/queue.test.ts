@@ -242,7 +242,7 @@ test('R14: of two routes that end together both results are kept', async () => {
 })
 
 test('two routes to one server are one next hop: one transaction', async () => {
-  const same = { kind: 'smart-host', host: 'one.example', port: 25, tls: 'none' } as const
+  const same = { host: 'one.example', port: 25, tls: 'none' } as const
   const w = started({ routes: { 'owner-tenant': same, mailbox: same } })
   await accept(w, { recipients: [recipient('a@a.example'), recipient('b@b.example', { route: 'mailbox' })] })
   await settle()
@@ -261,7 +261,7 @@ test('a route that is not configured any more: the mail waits', async () => {
   const again = started({
     spool: w.spool.crash(),
     clock: w.clock,
-    routes: { gone: { kind: 'smart-host', host: 'back.example', port: 25, tls: 'none' } },
+    routes: { gone: { host: 'back.example', port: 25, tls: 'none' } },
   })
   await again.clock.pass(2 * MINUTE_MS)
   assert.equal(again.spool.stored.size, 0)

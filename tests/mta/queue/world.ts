@@ -30,8 +30,8 @@ export const RETRY: RetrySettings = {
   giveUpNullSenderAfter: 2 * DAY_MS,
 }
 
-export const OWNER: SmartHost = { kind: 'smart-host', host: 'owner.example', port: 25, tls: 'none' }
-export const MAILBOX: SmartHost = { kind: 'smart-host', host: 'mailbox.example', port: 25, tls: 'none' }
+export const OWNER: SmartHost = { host: 'owner.example', port: 25, tls: 'none' }
+export const MAILBOX: SmartHost = { host: 'mailbox.example', port: 25, tls: 'none' }
 
 /** A clock with timers. The wall clock can be set without time passing. */
 export class FakeClock {

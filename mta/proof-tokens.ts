@@ -1,0 +1,68 @@
+// Tenant-proof tokens (SP-4): 256 random bits for each tenant and direction, two valid at a time while one is being replaced. A token
+// says from which tenant a message comes and in which direction it goes (R5). Kept as hashes; compared without telling by time.
+import { hash, timingSafeEqual } from 'node:crypto'
+import type { Direction } from '../rewrite-rules/index.ts'
+import { fault, readText } from './certificates.ts'
+
+/** 256 bits in base64url, base64 without padding or hexadecimal digits have at least so many characters. */
+const TOKEN = /^[A-Za-z0-9_-]{43,128}$/
+const MOST_TOKENS = 2
+
+export interface TokenOwner {
+  readonly tenant: string
+  readonly direction: Direction
+}
+
+interface KnownToken extends TokenOwner {
+  readonly digest: Buffer
+}
+
+export class ProofTokens {
+  readonly #tokens: readonly KnownToken[]
+
+  constructor(tokens: readonly KnownToken[] = []) {
+    this.#tokens = tokens
+  }
+
+  /** Whose token it is. Takes the same time whatever was presented, and whether it is one. */
+  find(presented: string): TokenOwner | undefined {
+    const digest = digestOf(presented)
+    let owner: TokenOwner | undefined
+    for (const token of this.#tokens) if (timingSafeEqual(token.digest, digest)) owner = token
+    return owner && { tenant: owner.tenant, direction: owner.direction }
+  }
+}
+
+export interface TokenFile extends TokenOwner {
+  readonly file: string
+}
+
+/** @throws SettingsFault; no token is in its text */
+export function loadProofTokens(files: readonly TokenFile[]): ProofTokens {
+  const known: KnownToken[] = []
+  for (const { file, tenant, direction } of files) {
+    const words = readText(file)
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '')
+    if (words.length === 0) throw fault(file, 'holds no token')
+    if (words.length > MOST_TOKENS) throw fault(file, 'holds more than the current and the previous token')
+    for (const word of words) {
+      if (!TOKEN.test(word)) throw fault(file, 'holds a line that is no token: 43 to 128 letters, digits, `-` or `_`')
+      const digest = digestOf(word)
+      const other = known.find((token) => token.digest.equals(digest))
+      if (other !== undefined) {
+        throw fault(
+          file,
+          `holds a token that is also that of tenant ${other.tenant}, ${other.direction}: each is for one tenant and direction`,
+        )
+      }
+      known.push({ tenant, direction, digest })
+    }
+  }
+  return new ProofTokens(known)
+}
+
+function digestOf(token: string): Buffer {
+  return hash('sha256', token, 'buffer')
+}
