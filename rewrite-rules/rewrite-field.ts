@@ -1,7 +1,7 @@
 // Rewrites the addresses of one header field after the other and collects the edits (rewriting.md R36, R41–R43, §6).
 import { Buffer } from 'node:buffer'
 import { formatAddrSpec } from './addr-spec.ts'
-import { MAX_ADDRESSES, readAddress, readWideAddress, scanAddressList } from './address-list.ts'
+import { isWordByte, MAX_ADDRESSES, readAddress, readWideAddress, scanAddressList } from './address-list.ts'
 import type { FoundAddress, Span } from './address-list.ts'
 import type { Direction, ReportRecorder } from './change-report.ts'
 import { escapeQuoted, findAddressAsName } from './display-name.ts'
@@ -107,7 +107,9 @@ export class FieldRewriter {
   /** R41 */
   #splice(found: FoundAddress, start: number, mapped: Replaced): void {
     const { localEnd, domainStart, end } = found
-    if (mapped.keep === 'nothing') return this.#edit(start, end, formatAddrSpec(mapped.local, mapped.domain))
+    if (mapped.keep === 'nothing') {
+      return this.#edit(start, end, formatAddrSpec(this.#apart(start, mapped.local), mapped.domain))
+    }
     if (mapped.keep === 'extension') {
       // In spelling that is not simply the address a `+` may stand in a comment: then the local part is written as a whole.
       const plus = found.hasCfws ? -1 : this.#text.slice(start, localEnd).indexOf('+')
@@ -115,6 +117,12 @@ export class FieldRewriter {
       else this.#edit(start, start + plus, mapped.local.split('+', 1)[0] ?? '')
     }
     this.#edit(domainStart, end, mapped.domain)
+  }
+
+  /** Quotes are all that keeps a local part from becoming one with a word right before it, as in `x"john smith"@contoso.com`. */
+  #apart(start: number, local: string): string {
+    const needsQuotes = this.#text[start] === '"' && !local.startsWith('"') && isWordByte(this.#text, start - 1)
+    return needsQuotes ? `"${local}"` : local
   }
 
   /** R43 */
