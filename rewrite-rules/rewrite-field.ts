@@ -27,6 +27,9 @@ export interface FieldOptions {
 type Replaced = Extract<Mapped, { kind: 'replaced' }>
 type TextEdit = Edit & { readonly text: string }
 
+/** What words can be joined by, white space or not. */
+const JOINING = new Set(['.', '@', ')'])
+
 export class FieldRewriter {
   /** In ascending order. */
   readonly edits: TextEdit[] = []
@@ -119,10 +122,16 @@ export class FieldRewriter {
     this.#edit(domainStart, end, mapped.domain)
   }
 
-  /** Quotes are all that keeps a local part from becoming one with a word right before it, as in `x"john smith"@contoso.com`. */
+  /**
+   * Quotes can be all that keeps a local part from becoming one with what stands before it: a word, as in `x"john smith"@contoso.com`, or
+   * after a dot, an @ or a comment the words before that.
+   */
   #apart(start: number, local: string): string {
-    const needsQuotes = this.#text[start] === '"' && !local.startsWith('"') && isWordByte(this.#text, start - 1)
-    return needsQuotes ? `"${local}"` : local
+    if (this.#text[start] !== '"' || local.startsWith('"')) return local
+    let before = start - 1
+    while (isWhiteSpace(this.#text.charCodeAt(before))) before--
+    const joins = before === start - 1 ? isWordByte(this.#text, before) : false
+    return joins || JOINING.has(this.#text.charAt(before)) ? `"${local}"` : local
   }
 
   /** R43 */
