@@ -10,6 +10,7 @@ import { startAdminServer } from './admin/server.ts'
 import type { Readiness } from './admin/server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
 import { makeReport } from './bounce/report-message.ts'
+import { CurrentCredentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
 import { ConnectionSlots } from './inbound/connection-slots.ts'
 import { createInboundMetrics } from './inbound/inbound-metrics.ts'
@@ -17,6 +18,7 @@ import { LargeParts } from './inbound/large-parts.ts'
 import { startListener } from './inbound/listener.ts'
 import type { Listener } from './inbound/listener.ts'
 import { processMemoryUse } from './inbound/memory-use.ts'
+import { ProbeRate } from './inbound/probe.ts'
 import { CurrentTable } from './mapping/current-table.ts'
 import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
@@ -27,6 +29,7 @@ import { smartHosts } from './route-names.ts'
 import type { Settings } from './settings.ts'
 import { loadSpoolKey } from './spool/keys.ts'
 import { openSpool } from './spool/spool.ts'
+import { Tenants } from './tenants.ts'
 
 export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
@@ -59,6 +62,7 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
       metrics,
     })
     opened.defer(() => spool.close())
+    const credentials = new CurrentCredentials(settings, log)
     const markerKeys = await loadMarkerKeys(settings.marker.file)
 
     const currentTable = new CurrentTable({
@@ -107,6 +111,8 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     const largeParts = new LargeParts({ limits: settings.limits, log, metrics: inboundMetrics })
     opened.defer(() => largeParts.close())
     const slots = new ConnectionSlots(settings.limits)
+    const tenants = settings.tenants && new Tenants(settings.tenants)
+    const probeRate = new ProbeRate()
     const listeners: Listener[] = []
     let isStopping = false
     const readiness = (): Readiness => {
@@ -138,10 +144,15 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
         await startListener(listener, {
           name: settings.name,
           authservId: settings.name,
-          direction: listener.direction ?? 'out',
+          direction: listener.direction,
           limits: settings.limits,
           spool,
-          routes: { out: 'owner-tenant', in: 'mailbox' },
+          tenants,
+          proof: settings.proof,
+          tokens: () => credentials.get().tokens,
+          hasMx: false,
+          nonces: () => credentials.get().nonces,
+          probeRate,
           marker: markerKeys,
           largeParts,
           log,
@@ -166,7 +177,10 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
 
     return {
       ports,
-      reload: () => currentTable.reload(),
+      async reload() {
+        credentials.reload()
+        await currentTable.reload()
+      },
       async stop(graceMs) {
         isStopping = true
         log.info('relay.stopping', {})

@@ -3,8 +3,13 @@ import { once } from 'node:events'
 import type { PinnedTable } from '../pinned-table.ts'
 import { addressRanges } from './admission.ts'
 import type { ConnectionSlots, SlotRefusal } from './connection-slots.ts'
+import type { Nonce } from '../nonces.ts'
+import { newQueueId } from '../queue-id.ts'
+import { ProbeReception } from './probe.ts'
+import type { ProbeRate } from './probe.ts'
 import { Reception } from './receive.ts'
-import type { Client, ReceiveDeps } from './receive.ts'
+import type { ReceiveDeps } from './receive.ts'
+import type { Client } from './receiving.ts'
 import { REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
 import { Session } from './session.ts'
@@ -27,6 +32,8 @@ export interface ListenerDeps extends ReceiveDeps {
   readonly currentTable: { get(): PinnedTable | undefined }
   /** addr-spec; undefined: no mail to the unqualified postmaster */
   readonly postmaster: string | undefined
+  readonly nonces: () => readonly Nonce[]
+  readonly probeRate: ProbeRate
   /** One for all listeners of a relay: the limits are the relay's. */
   readonly slots: ConnectionSlots
   /** ms of a clock that never goes back */
@@ -73,19 +80,36 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
   }
 
   const replied = (reply: Reply): void => {
-    if (reply.code >= 400) metrics.refusals.inc({ direction, reason: reply.reason })
+    if (reply.code >= 400) metrics.refusals.inc({ direction: direction ?? 'any', reason: reply.reason })
   }
+
+  const probeDeps = { log, rate: deps.probeRate, monotonic: deps.monotonic, taken: () => metrics.probes.inc() }
 
   const sessionDeps: Omit<SessionDeps, 'closed'> = {
     name: deps.name,
     limits,
     spool: deps.spool,
-    postmaster: deps.postmaster,
+    recipientRules: (peer) => {
+      const pinned = deps.currentTable.get()
+      return {
+        name: deps.name,
+        postmaster: deps.postmaster,
+        tenants: deps.tenants,
+        direction,
+        nonces: deps.nonces(),
+        isLocal: peer === 'local',
+        now: deps.now(),
+        map: pinned?.table.withPolicy(pinned.policy),
+      }
+    },
     log,
     now: deps.now,
     monotonic: deps.monotonic,
     hasTable: () => deps.currentTable.get() !== undefined,
     receive: (transaction: Transaction, client: Client) => {
+      if (transaction.isProbe) {
+        return new ProbeReception(probeDeps, transaction, client, newQueueId(deps.now()))
+      }
       const pinned = deps.currentTable.get()
       return pinned === undefined ? undefined : new Reception(deps, pinned, transaction, client)
     },

@@ -6,9 +6,10 @@ import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
 import { hasArguments, parseHello, parseMail, parseRcpt, verbOf } from './command-grammar.ts'
 import type { CommandLine } from './command-reader.ts'
 import type { DataReader } from './data-reader.ts'
+import type { RecipientRules } from './recipients.ts'
 import { ehloReply, greeting, heloReply, isPermanentFailure, REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
-import type { Client, Reception } from './receive.ts'
+import type { Client, Receiving } from './receiving.ts'
 import { SessionClock } from './session-clock.ts'
 import type { Overdue } from './session-clock.ts'
 import type { Dialogue, Wire } from './smtp-quirks.ts'
@@ -19,7 +20,7 @@ export interface SessionDeps {
   readonly name: string
   readonly limits: Limits
   readonly spool: Pick<Spool, 'checkRoom'>
-  readonly postmaster: string | undefined
+  readonly recipientRules: (peer: Client['peer']) => RecipientRules
   readonly log: Log
   /** ms since the epoch */
   readonly now: () => number
@@ -27,7 +28,7 @@ export interface SessionDeps {
   readonly monotonic: () => number
   readonly hasTable: () => boolean
   /** undefined: no table, after all. */
-  readonly receive: (transaction: Transaction, client: Client) => Reception | undefined
+  readonly receive: (transaction: Transaction, client: Client) => Receiving | undefined
   readonly isStressed: () => boolean
   readonly replied: (reply: Reply) => void
   readonly closed: () => void
@@ -75,8 +76,9 @@ export class Session implements Dialogue {
   /** No line was complete yet: the client may be something else than an SMTP client. */
   #isFirstLine = true
   #hello: { readonly name: string; readonly isEsmtp: boolean } | undefined
+  readonly #peer: Client['peer'] = 'local'
   #transaction: Transaction | undefined
-  #reception: Reception | undefined
+  #reception: Receiving | undefined
   /** Ends the wait for a message that takes too long. */
   #giveUp: (() => void) | undefined
   /** The reception, which may take longer than the client is kept waiting; and the answer to the client. */
@@ -213,7 +215,7 @@ export class Session implements Dialogue {
     const reply =
       rcpt.kind === 'refused'
         ? rcpt.reply
-        : transaction.addRecipient(rcpt.value, this.#deps.limits, this.#deps.postmaster)
+        : transaction.addRecipient(rcpt.value, this.#deps.limits, this.#deps.recipientRules(this.#peer))
     if (reply !== REPLIES.recipientOk) transaction.hadRefusedRecipient = true
     return reply
   }
@@ -224,7 +226,12 @@ export class Session implements Dialogue {
     if (transaction === undefined) return REPLIES.mailFirst
     if (transaction.recipientCount === 0)
       return transaction.hadRefusedRecipient ? REPLIES.noRecipients : REPLIES.recipientFirst
-    const client = { helloName: this.#hello.name, address: this.#wire.remoteAddress, isEsmtp: this.#hello.isEsmtp }
+    const client = {
+      helloName: this.#hello.name,
+      address: this.#wire.remoteAddress,
+      isEsmtp: this.#hello.isEsmtp,
+      peer: this.#peer,
+    }
     this.#reception = this.#deps.receive(transaction, client)
     if (this.#reception === undefined) {
       this.#transaction = undefined
@@ -272,7 +279,7 @@ export class Session implements Dialogue {
     if (this.#isLeaving) this.#end(REPLIES.shuttingDown)
   }
 
-  #concludeWithin(reception: Reception, reader: DataReader): Promise<Reply> {
+  #concludeWithin(reception: Receiving, reader: DataReader): Promise<Reply> {
     if (reader.hasBareLineEnd) return reception.refuse(REPLIES.bareLineEnd)
     if (reader.sizeBytes > this.#deps.limits.messageBytes) return reception.refuse(REPLIES.tooBig)
     const tooLate = new Promise<Reply>((resolve) => {

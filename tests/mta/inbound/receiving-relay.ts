@@ -8,6 +8,8 @@ import { emptyMetrics } from '../../../common/metrics.ts'
 import type { Metrics } from '../../../common/metrics.ts'
 import { ConnectionSlots } from '../../../mta/inbound/connection-slots.ts'
 import { createInboundMetrics } from '../../../mta/inbound/inbound-metrics.ts'
+import { ProbeRate } from '../../../mta/inbound/probe.ts'
+import { ProofTokens } from '../../../mta/proof-tokens.ts'
 import { LargeParts } from '../../../mta/inbound/large-parts.ts'
 import { startListener } from '../../../mta/inbound/listener.ts'
 import type { ListenerDeps } from '../../../mta/inbound/listener.ts'
@@ -120,7 +122,12 @@ export class ReceivingRelay implements AsyncDisposable {
       currentTable: {
         get: () => (box.relay?.table === undefined ? undefined : { table: box.relay.table, policy: DEFAULT_POLICY }),
       },
-      routes: { out: 'owner-tenant', in: 'mailbox' },
+      tenants: undefined,
+      proof: { need: 'token', crossTenantId: 'count' },
+      tokens: () => new ProofTokens(),
+      hasMx: false,
+      nonces: () => [],
+      probeRate: new ProbeRate(),
       marker: MARKER,
       postmaster: undefined,
       slots: new ConnectionSlots(limits),
