@@ -10,6 +10,7 @@ import { startAdminServer } from './admin/server.ts'
 import type { Readiness } from './admin/server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
 import { makeReport } from './bounce/report-message.ts'
+import { CurrentCredentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
 import { ConnectionSlots } from './inbound/connection-slots.ts'
 import { createInboundMetrics } from './inbound/inbound-metrics.ts'
@@ -31,7 +32,7 @@ import { openSpool } from './spool/spool.ts'
 export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
   readonly ports: readonly number[]
-  /** Reads the mapping table again (SIGHUP). */
+  /** Reads certificates, keys and the mapping table again (SIGHUP). */
   reload(): Promise<void>
   /** Stops accepting, finishes or breaks off what is under way within `graceMs`, and closes the spool. */
   stop(graceMs: number): Promise<void>
@@ -59,6 +60,7 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
       metrics,
     })
     opened.defer(() => spool.close())
+    const credentials = new CurrentCredentials(settings, log)
     const markerKeys = await loadMarkerKeys(settings.marker.file)
 
     const currentTable = new CurrentTable({
@@ -140,6 +142,9 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
           authservId: settings.name,
           direction: listener.direction ?? 'out',
           limits: settings.limits,
+          credentials,
+          requireTls: settings.requireTls,
+          hasTenants: settings.tenants !== undefined,
           spool,
           routes: { out: 'owner-tenant', in: 'mailbox' },
           marker: markerKeys,
@@ -166,7 +171,10 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
 
     return {
       ports,
-      reload: () => currentTable.reload(),
+      async reload() {
+        credentials.reload()
+        await currentTable.reload()
+      },
       async stop(graceMs) {
         isStopping = true
         log.info('relay.stopping', {})

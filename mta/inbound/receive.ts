@@ -11,6 +11,7 @@ import { newQueueId } from '../queue-id.ts'
 import type { QueueId } from '../queue-id.ts'
 import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
 import type { Spool, SpoolIntake } from '../spool/contract.ts'
+import type { Peer } from './admission.ts'
 import { acceptedRecord, collapsedPaths, firstState } from './accepted-record.ts'
 import type { InboundMetrics } from './inbound-metrics.ts'
 import { LargePartsFull } from './large-parts.ts'
@@ -45,6 +46,10 @@ export interface Client {
   readonly helloName: string
   readonly address: string
   readonly isEsmtp: boolean
+  /** undefined: it came in cleartext. */
+  readonly tls: { readonly protocol: string; readonly cipher: string } | undefined
+  /** Which way it was admitted. */
+  readonly peer: Peer
 }
 
 export class Reception {

@@ -10,7 +10,7 @@ import { ConnectionSlots } from '../../../mta/inbound/connection-slots.ts'
 import { createInboundMetrics } from '../../../mta/inbound/inbound-metrics.ts'
 import { LargeParts } from '../../../mta/inbound/large-parts.ts'
 import { startListener } from '../../../mta/inbound/listener.ts'
-import type { ListenerDeps } from '../../../mta/inbound/listener.ts'
+import type { ListenerAddress, ListenerDeps } from '../../../mta/inbound/listener.ts'
 import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
 import type { Limits } from '../../../mta/limits.ts'
 import type { MessageRecord } from '../../../mta/message-record.ts'
@@ -33,6 +33,7 @@ export interface ReceivingRelayOptions {
   /** Puts something between the listener and what it works with. */
   readonly deps?: (deps: ListenerDeps) => Partial<ListenerDeps>
   readonly allow?: readonly string[]
+  readonly listener?: Partial<ListenerAddress>
   readonly largePartScript?: URL
 }
 
@@ -116,6 +117,9 @@ export class ReceivingRelay implements AsyncDisposable {
       authservId: 'relay.example',
       direction: 'out',
       limits,
+      credentials: { get: () => ({ certificates: [], clientTrust: [] }) },
+      requireTls: true,
+      hasTenants: false,
       spool,
       currentTable: {
         get: () => (box.relay?.table === undefined ? undefined : { table: box.relay.table, policy: DEFAULT_POLICY }),
@@ -139,7 +143,15 @@ export class ReceivingRelay implements AsyncDisposable {
     }
     const deps = { ...plain, ...options.deps?.(plain) }
     const listener = await startListener(
-      { address: '127.0.0.1', port: 0, allow: options.allow ?? ['127.0.0.0/8'] },
+      {
+        address: '127.0.0.1',
+        port: 0,
+        tls: 'none',
+        allow: options.allow ?? ['127.0.0.0/8'],
+        clientNames: [],
+        staticPeers: [],
+        ...options.listener,
+      },
       deps,
     )
     const relay = new ReceivingRelay({
