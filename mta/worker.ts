@@ -34,7 +34,7 @@ import { Tenants } from './tenants.ts'
 export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
   readonly ports: readonly number[]
-  /** Reads the mapping table again (SIGHUP). */
+  /** Reads certificates, keys and the mapping table again (SIGHUP). */
   reload(): Promise<void>
   /** Stops accepting, finishes or breaks off what is under way within `graceMs`, and closes the spool. */
   stop(graceMs: number): Promise<void>
@@ -146,6 +146,9 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
           authservId: settings.name,
           direction: listener.direction,
           limits: settings.limits,
+          credentials,
+          requireTls: settings.requireTls,
+          hasTenants: settings.tenants !== undefined,
           spool,
           tenants,
           proof: settings.proof,

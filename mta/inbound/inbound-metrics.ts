@@ -18,6 +18,8 @@ export interface InboundMetrics {
   readonly probes: Counter
   /** Messages by what X-MS-Exchange-CrossTenant-Id names (SP-4). */
   readonly crossTenant: Counter<'tenant'>
+  /** `full`, `resumed`, or why it failed; `none` where it got to no version. */
+  readonly handshakes: Counter<'result' | 'protocol'>
 }
 
 export function createInboundMetrics(metrics: Metrics): InboundMetrics {
@@ -34,5 +36,6 @@ export function createInboundMetrics(metrics: Metrics): InboundMetrics {
     largeParts: counter('large_parts', 'Large parts handed to the worker thread, by result', ['result']),
     probes: counter('probes', 'Connector validations and probes answered', []),
     crossTenant: counter('cross_tenant_ids', 'Messages by what X-MS-Exchange-CrossTenant-Id names', ['tenant']),
+    handshakes: counter('tls_handshakes', 'TLS handshakes by result and version', ['result', 'protocol']),
   }
 }

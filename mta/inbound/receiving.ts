@@ -1,4 +1,5 @@
 // What a session does with the content of DATA, whatever becomes of it: Reception takes a message, ProbeReception a probe.
+import type { Peer } from './admission.ts'
 import type { Reply } from './replies.ts'
 
 /** What is known of who sends the message. */
@@ -6,8 +7,10 @@ export interface Client {
   readonly helloName: string
   readonly address: string
   readonly isEsmtp: boolean
-  /** How the peer was let in: by a loopback listener without TLS, as Exchange Online, or by its own certificate (SP-8). */
-  readonly peer: 'local' | 'exchange' | 'static'
+  /** undefined: it came in cleartext. */
+  readonly tls: { readonly protocol: string; readonly cipher: string } | undefined
+  /** Which way it was admitted. */
+  readonly peer: Peer
 }
 
 export interface Receiving {

@@ -19,6 +19,8 @@ export interface ReceivedClause {
   readonly by: string
   readonly isEsmtp: boolean
   readonly isSmtpUtf8: boolean
+  /** Came over TLS. */
+  readonly tls?: unknown
   readonly queueId: string
   /** ms since the epoch */
   readonly at: number
@@ -27,10 +29,16 @@ export interface ReceivedClause {
 /**
  * The Received field, CR LF included. No FOR clause: it would show one recipient to another (R79; RFC 5321 §7.2).
  */
-export function receivedField({ helloName, address, by, isEsmtp, isSmtpUtf8, queueId, at }: ReceivedClause): string {
+export function receivedField(clause: ReceivedClause): string {
+  const { helloName, address, by, queueId, at } = clause
   const literal = address.includes(':') ? `[IPv6:${address}]` : `[${address}]`
-  const protocol = isSmtpUtf8 ? 'UTF8SMTP' : isEsmtp ? 'ESMTP' : 'SMTP' // RFC 3848, RFC 6531 §4.3
-  return `Received: from ${helloName} (${literal})\r\n by ${by} with ${protocol} id ${queueId};\r\n ${rfc5322Date(at)}\r\n`
+  return `Received: from ${helloName} (${literal})\r\n by ${by} with ${protocolOf(clause)} id ${queueId};\r\n ${rfc5322Date(at)}\r\n`
+}
+
+/** RFC 3848, RFC 6531 §4.3: there is no S for what began with HELO. */
+function protocolOf({ isSmtpUtf8, isEsmtp, tls }: ReceivedClause): string {
+  if (!isSmtpUtf8 && !isEsmtp) return 'SMTP'
+  return (isSmtpUtf8 ? 'UTF8SMTP' : 'ESMTP') + (tls === undefined ? '' : 'S')
 }
 
 /** @param marker  body of the field, from the engine (R76) */

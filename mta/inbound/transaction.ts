@@ -60,8 +60,8 @@ export function declaredBytes(parameters: EsmtpParameters): number {
 }
 
 /** What stands against this MAIL, as far as it alone can tell. */
-export function refuseMail({ parameters }: MailArguments, limits: Limits): Reply | undefined {
+export function refuseMail({ parameters }: MailArguments, limits: Limits, isSecure = false): Reply | undefined {
   // RFC 8689 §3: only where EHLO offers it, inside TLS; taking it and not keeping it would be the one thing it forbids.
-  if (parameters['REQUIRETLS'] !== undefined) return REPLIES.tlsNeeded
+  if (parameters['REQUIRETLS'] !== undefined && !isSecure) return REPLIES.tlsNeeded
   return declaredBytes(parameters) > limits.messageBytes ? REPLIES.tooBig : undefined
 }
