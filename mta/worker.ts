@@ -79,15 +79,20 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
       spool,
       settings: { routes: smartHosts(settings), limits: settings.limits, retry: settings.retry },
       outbound: createOutbound({ name: settings.name, limits: settings.limits, monotonicMs: monotonic, metrics }),
-      makeReport: (message, recipients) =>
-        makeReport(message, recipients, {
-          name: settings.name,
-          markerKeys,
-          currentTable: () => currentTable.get(),
-          newQueueId,
-          randomText: () => randomBytes(16).toString('hex'),
-          now,
-        }),
+      makeReport: (message, recipients, willRetryUntil) =>
+        makeReport(
+          message,
+          recipients,
+          {
+            name: settings.name,
+            markerKeys,
+            currentTable: () => currentTable.get(),
+            newQueueId,
+            randomText: () => randomBytes(16).toString('hex'),
+            now,
+          },
+          willRetryUntil,
+        ),
       deliveryDone(attempt) {
         const { level, event, fields } = deliveryEvent(attempt, tag)
         log[level](event, fields)

@@ -3,6 +3,7 @@ import { isAscii } from 'node:buffer'
 import type { Log } from '../../common/log.ts'
 import { formatMarker, judgeLoop, messageId, MessageRewriter, Refusal } from '../../rewrite-rules/index.ts'
 import type { Direction, HeaderBlock } from '../../rewrite-rules/index.ts'
+import { isAutomaticMail } from '../automatic-mail.ts'
 import type { Limits } from '../limits.ts'
 import type { MarkerKeys } from '../marker-keys.ts'
 import type { MessageRecord, RouteName } from '../message-record.ts'
@@ -187,7 +188,7 @@ export class Reception {
     if (this.#verdict !== undefined || this.#intake === undefined) return
 
     const header = this.#header(receivedHeader)
-    const record = this.#recordOf(header, has8Bit || !isAscii(header))
+    const record = this.#recordOf(header, has8Bit || !isAscii(header), isAutomaticMail(receivedHeader))
     await this.#intake.commit(header, record, firstState(record))
     // Nothing that could fail may stand between here and the 250.
     if (this.#verdict === undefined) this.#durable = record
@@ -223,7 +224,7 @@ export class Reception {
     return Buffer.concat([Buffer.from(received + trace + separator, 'latin1'), rewritten])
   }
 
-  #recordOf(header: Buffer, has8Bit: boolean): MessageRecord {
+  #recordOf(header: Buffer, has8Bit: boolean, isAutomatic: boolean): MessageRecord {
     const { envelope } = this.#rewriter
     if (envelope === undefined) throw new Error('unreachable: the engine was given an envelope')
     const { direction, routes, now } = this.#deps
@@ -238,6 +239,7 @@ export class Reception {
       tableVersion: table.version,
       receivedAt: now(),
       has8Bit,
+      isAutomatic,
       headerBytes: header.length,
       bodyBytes: this.#bodyBytes,
     })

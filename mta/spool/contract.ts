@@ -40,6 +40,8 @@ export interface SpoolEntry {
   readonly routes: readonly string[]
   readonly recipientCount: number
   readonly state: Pick<DeliveryState, 'attempts' | 'nextAttemptAt' | 'isHeld' | 'isDead'>
+  /** The sender may want to hear that it is delayed, and hasn't of every recipient (DL-4). */
+  readonly hasDelayToTell: boolean
   /** Process deaths with this message in hand (DU-8). Above 0: the queue delivers it alone. */
   readonly deaths: number
 }
