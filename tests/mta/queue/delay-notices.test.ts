@@ -429,5 +429,6 @@ test('DL-4 property: at most one delay is told of a recipient and none after its
       },
     ),
     { numRuns: 60 },
-  )  assert.ok(delaysTold > 10 && deaths > 10, `${delaysTold} delays, ${deaths} deaths: too few to prove anything`)
+  )
+  assert.ok(delaysTold > 10 && deaths > 10, `${delaysTold} delays, ${deaths} deaths: too few to prove anything`)
 })
