@@ -116,12 +116,13 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     let isStopping = false
     const readiness = (): Readiness => {
       const { trouble, version } = currentTable.status()
-      const { refusing } = spool.health()
+      const { refusing, nearlyFull } = spool.health()
+      const noRoom = refusing ?? nearlyFull
       const reasons = [
         ...(isStopping ? ['the relay is stopping'] : []),
         ...(listeners.length < settings.listeners.length ? ['the listeners are not open yet'] : []),
         ...(version === undefined ? [trouble ?? 'no mapping table yet'] : []),
-        ...(refusing === undefined ? [] : [refusing]),
+        ...(noRoom === undefined ? [] : [noRoom]),
       ]
       return { isReady: reasons.length === 0, reasons }
     }

@@ -54,6 +54,8 @@ export interface SpoolHealth {
   readonly quarantined: number
   /** Why the spool takes nothing now, if it doesn't (disk floor, failed sync). */
   readonly refusing?: string
+  /** Why it may soon refuse; always there when it does for want of room (BP-3). */
+  readonly nearlyFull?: string
 }
 
 export interface QuarantineEntry {
