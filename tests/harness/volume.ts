@@ -52,7 +52,7 @@ export async function makeVolume(bytes: number): Promise<Volume> {
     async fill(free) {
       await rm(filler, { force: true })
       run('sync', ['-f', path])
-      const wanted = (await freeBytes()) - free
+      const wanted = Math.round((await freeBytes()) - free)
       if (wanted <= 0) return
       run('fallocate', ['-l', String(Math.max(4_096, wanted - (free === 0 ? 64 * 1024 : 0))), filler])
       // The last blocks: its own extents take some, so that it is known only by trying.
