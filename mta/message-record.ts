@@ -46,6 +46,8 @@ export interface MessageRecord {
   readonly has8Bit: boolean
   /** Made by the relay itself (a DSN): never bounced, dead-lettered instead (DL-5). */
   readonly isOwnReport: boolean
+  /** Sent by a machine: never told of delays (DL-5). Absent: accepted by a version that didn't look. */
+  readonly isAutomatic?: boolean
   readonly recipients: readonly RecipientRecord[]
   /** Sizes of what will be sent: header block including its final empty line, and body; CRLF line ends, dots unstuffed. */
   readonly headerBytes: number
@@ -62,7 +64,12 @@ export interface SmtpReply {
 }
 
 export type RecipientState =
-  | { readonly kind: 'queued'; readonly lastReply?: SmtpReply }
+  | {
+      readonly kind: 'queued'
+      readonly lastReply?: SmtpReply
+      /** When a report of its delay was made, ms since the epoch: there is no second one (DL-4). */
+      readonly delayToldAt?: number
+    }
   | { readonly kind: 'delivered'; readonly reply: SmtpReply; readonly remote: string; readonly at: number }
   | { readonly kind: 'failed'; readonly reply: SmtpReply; readonly remote: string; readonly at: number }
 

@@ -162,6 +162,12 @@ const retrySettings = {
     durationText(6 * HOUR_MS),
   ),
   lastWait: optional(duration(SECOND_MS, 30 * DAY_MS), 3 * HOUR_MS, 'Wait of old messages.', durationText(3 * HOUR_MS)),
+  warnAfter: optional(
+    duration(SECOND_MS, 365 * DAY_MS),
+    4 * HOUR_MS,
+    'Age at which a sender who asked for it (NOTIFY=DELAY) is told that delivery is delayed, once a recipient (DL-4); automatic mail never is. `giveUpAfter` or more: nobody is.',
+    durationText(4 * HOUR_MS),
+  ),
   giveUpAfter: optional(
     duration(MINUTE_MS, 365 * DAY_MS),
     5 * DAY_MS,

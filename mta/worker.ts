@@ -83,15 +83,20 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
       spool,
       settings: { routes: smartHosts(settings), limits: settings.limits, retry: settings.retry },
       outbound: createOutbound({ name: settings.name, limits: settings.limits, monotonicMs: monotonic, metrics }),
-      makeReport: (message, recipients) =>
-        makeReport(message, recipients, {
-          name: settings.name,
-          markerKeys,
-          currentTable: () => currentTable.get(),
-          newQueueId,
-          randomText: () => randomBytes(16).toString('hex'),
-          now,
-        }),
+      makeReport: (message, recipients, willRetryUntil) =>
+        makeReport(
+          message,
+          recipients,
+          {
+            name: settings.name,
+            markerKeys,
+            currentTable: () => currentTable.get(),
+            newQueueId,
+            randomText: () => randomBytes(16).toString('hex'),
+            now,
+          },
+          willRetryUntil,
+        ),
       deliveryDone(attempt) {
         const { level, event, fields } = deliveryEvent(attempt, tag)
         log[level](event, fields)
@@ -117,12 +122,13 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     let isStopping = false
     const readiness = (): Readiness => {
       const { trouble, version } = currentTable.status()
-      const { refusing } = spool.health()
+      const { refusing, nearlyFull } = spool.health()
+      const noRoom = refusing ?? nearlyFull
       const reasons = [
         ...(isStopping ? ['the relay is stopping'] : []),
         ...(listeners.length < settings.listeners.length ? ['the listeners are not open yet'] : []),
         ...(version === undefined ? [trouble ?? 'no mapping table yet'] : []),
-        ...(refusing === undefined ? [] : [refusing]),
+        ...(noRoom === undefined ? [] : [noRoom]),
       ]
       return { isReady: reasons.length === 0, reasons }
     }

@@ -72,7 +72,8 @@ export async function makeReport(
     boundary: `causeway-${deps.randomText()}`,
     now,
     ...(quoted === undefined ? {} : { quoted }),
-    ...(willRetryUntil === undefined ? {} : { willRetryUntil }),
+    // A clock that jumped ahead can make it a time that is past.
+    ...(willRetryUntil === undefined || willRetryUntil <= now ? {} : { willRetryUntil }),
   })
   const direction = OTHER[record.direction]
   const { token, secret } = deps.markerKeys

@@ -20,6 +20,8 @@ export interface AcceptedMessage {
   /** ms since the epoch */
   readonly receivedAt: number
   readonly has8Bit: boolean
+  /** Its header says that a machine sent it (DL-5). */
+  readonly isAutomatic: boolean
   readonly headerBytes: number
   readonly bodyBytes: number
 }
@@ -46,6 +48,7 @@ export function acceptedRecord(message: AcceptedMessage): MessageRecord {
     body8BitMime: body === '8BITMIME',
     has8Bit: message.has8Bit,
     isOwnReport: false,
+    isAutomatic: message.isAutomatic,
     recipients: rewritten.envelope.forwardPaths.map((forward, i) => {
       // The first of those that became one: its ORCPT is kept too (R13).
       return recipientRecord(forward, received[rewritten.received[i]?.[0] ?? -1], routes[i])

@@ -10,6 +10,7 @@ import {
   Refusal,
 } from '../../rewrite-rules/index.ts'
 import type { Direction, HeaderBlock, RewrittenEnvelope } from '../../rewrite-rules/index.ts'
+import { isAutomaticMail } from '../automatic-mail.ts'
 import type { Limits } from '../limits.ts'
 import type { MarkerKeys } from '../marker-keys.ts'
 import type { MessageRecord } from '../message-record.ts'
@@ -220,7 +221,10 @@ export class Reception implements Receiving {
       return
     }
     const header = this.#header(receivedHeader, plan)
-    const record = this.#recordOf(header, plan, has8Bit || !isAscii(header))
+    const record = this.#recordOf(header, plan, {
+      has8Bit: has8Bit || !isAscii(header),
+      isAutomatic: isAutomaticMail(receivedHeader),
+    })
     await this.#intake.commit(header, record, firstState(record))
     // Nothing that could fail may stand between here and the 250.
     if (this.#verdict === undefined) this.#durable = record
@@ -293,7 +297,11 @@ export class Reception implements Receiving {
     return Buffer.concat([Buffer.from(received + trace + separator, 'latin1'), rewritten])
   }
 
-  #recordOf(header: Buffer, plan: RoutePlan & { kind: 'routed' }, has8Bit: boolean): MessageRecord {
+  #recordOf(
+    header: Buffer,
+    plan: RoutePlan & { kind: 'routed' },
+    about: { readonly has8Bit: boolean; readonly isAutomatic: boolean },
+  ): MessageRecord {
     const { table } = this.#pinned
     return acceptedRecord({
       queueId: this.#queueId,
@@ -306,7 +314,7 @@ export class Reception implements Receiving {
       project: table.project,
       tableVersion: table.version,
       receivedAt: this.#deps.now(),
-      has8Bit,
+      ...about,
       headerBytes: header.length,
       bodyBytes: this.#bodyBytes,
     })

@@ -45,10 +45,11 @@ export class Waiting {
       hop,
       routes: new Set([route]),
       destination: new Destination(this.#deps.perHost, this.#deps.retry),
+      running: 0,
       ready: new Fifo(),
       suspects: new Fifo(),
       lastTrouble: undefined,
-      isGivingUp: false,
+      isLookedAfter: false,
     }
     this.#lanes.set(key, lane)
     return lane

@@ -26,8 +26,8 @@ import type { Unreadable } from './read-message.ts'
 import { sealRemoval } from './records.ts'
 import { recover, refuseNewerSegments } from './recover.ts'
 import type { Recovered } from './recover.ts'
-import { whyNoRoom } from './room.ts'
-import type { RoomLimits } from './room.ts'
+import { whyNearlyNoRoom, whyNoRoom } from './room.ts'
+import type { RoomInUse, RoomLimits } from './room.ts'
 import { parseSegmentPath } from './segment.ts'
 import type { Segment } from './segment.ts'
 import { saveUnlisted, settleRecovery } from './settle.ts'
@@ -241,8 +241,11 @@ class LogSpool implements OpenSpool {
     } catch {
       return "the volume can't be looked at"
     }
-    const inUse = { messages: this.#messages.count, bytes: this.#bytes() }
-    return whyNoRoom(this.#options.limits, inUse, this.#space, declaredBytes)
+    return whyNoRoom(this.#options.limits, this.#inUse(), this.#space, declaredBytes)
+  }
+
+  #inUse(): RoomInUse {
+    return { messages: this.#messages.count, bytes: this.#bytes() }
   }
 
   #lookAtVolume(): void {
@@ -338,6 +341,7 @@ class LogSpool implements OpenSpool {
 
   health(): SpoolHealth {
     const refusing = this.#whyRefusing(0)
+    const nearlyFull = whyNearlyNoRoom(this.#options.limits, this.#inUse(), this.#space)
     return {
       messages: this.#messages.count,
       bytes: this.#bytes(),
@@ -345,6 +349,7 @@ class LogSpool implements OpenSpool {
       freeInodeRatio: this.#space.freeInodeRatio,
       quarantined: this.#store.count,
       ...(refusing === undefined ? {} : { refusing }),
+      ...(nearlyFull === undefined ? {} : { nearlyFull }),
     }
   }
 

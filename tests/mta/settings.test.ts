@@ -85,6 +85,7 @@ test('the minimal configuration is taken as it is printed, every default filled 
       lastWait: 10_800_000,
       giveUpAfter: 432_000_000,
       giveUpNullSenderAfter: 172_800_000,
+      warnAfter: 14_400_000,
     },
     privacy: 'hashed',
     postmaster: undefined,
