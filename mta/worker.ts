@@ -10,6 +10,7 @@ import { startAdminServer } from './admin/server.ts'
 import type { Readiness } from './admin/server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
 import { makeReport } from './bounce/report-message.ts'
+import { CurrentCredentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
 import { ConnectionSlots } from './inbound/connection-slots.ts'
 import { createInboundMetrics } from './inbound/inbound-metrics.ts'
@@ -31,7 +32,7 @@ import { openSpool } from './spool/spool.ts'
 export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
   readonly ports: readonly number[]
-  /** Reads the mapping table again (SIGHUP). */
+  /** Reads certificates, keys, tokens and the mapping table again (SIGHUP). */
   reload(): Promise<void>
   /** Stops accepting, finishes or breaks off what is under way within `graceMs`, and closes the spool. */
   stop(graceMs: number): Promise<void>
@@ -73,12 +74,19 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     await currentTable.start()
     opened.defer(() => currentTable.close())
 
+    const credentials = new CurrentCredentials(settings, log)
     const tagKey = privacyKey(markerKeys.secret)
     const tag = (address: string) => recipientTag(address, settings.privacy, tagKey)
     const queue = new Queue({
       spool,
       settings: { routes: smartHosts(settings), limits: settings.limits, retry: settings.retry },
-      outbound: createOutbound({ name: settings.name, limits: settings.limits, monotonicMs: monotonic, metrics }),
+      outbound: createOutbound({
+        name: settings.name,
+        limits: settings.limits,
+        credentials: () => credentials.get(),
+        monotonicMs: monotonic,
+        metrics,
+      }),
       makeReport: (message, recipients) =>
         makeReport(message, recipients, {
           name: settings.name,
@@ -166,7 +174,10 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
 
     return {
       ports,
-      reload: () => currentTable.reload(),
+      reload() {
+        credentials.reload()
+        return currentTable.reload()
+      },
       async stop(graceMs) {
         isStopping = true
         log.info('relay.stopping', {})

@@ -25,7 +25,7 @@ import { NextHop } from '../../harness/next-hop.ts'
 import type { Act, NextHopOptions, Turn } from '../../harness/next-hop.ts'
 import { freePort } from '../../harness/ports.ts'
 import { eventually } from '../../harness/wait.ts'
-import { record, recipient, SHORT_TIMEOUTS } from '../outbound/fixtures.ts'
+import { NO_CREDENTIALS, record, recipient, SHORT_TIMEOUTS } from '../outbound/fixtures.ts'
 import { listLog, queued, RETRY, simpleReport } from './world.ts'
 
 interface Way extends AsyncDisposable {
@@ -70,6 +70,7 @@ async function way(
     outbound: createOutbound({
       name: 'relay.example',
       limits,
+      credentials: () => NO_CREDENTIALS,
       timeouts: options.timeouts ?? DEFAULT_TIMEOUTS,
       monotonicMs,
       metrics,
