@@ -34,7 +34,7 @@ import { Tenants } from './tenants.ts'
 export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
   readonly ports: readonly number[]
-  /** Reads certificates, keys and the mapping table again (SIGHUP). */
+  /** Reads certificates, keys, tokens and the mapping table again (SIGHUP). */
   reload(): Promise<void>
   /** Stops accepting, finishes or breaks off what is under way within `graceMs`, and closes the spool. */
   stop(graceMs: number): Promise<void>
@@ -82,7 +82,13 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     const queue = new Queue({
       spool,
       settings: { routes: smartHosts(settings), limits: settings.limits, retry: settings.retry },
-      outbound: createOutbound({ name: settings.name, limits: settings.limits, monotonicMs: monotonic, metrics }),
+      outbound: createOutbound({
+        name: settings.name,
+        limits: settings.limits,
+        credentials: () => credentials.get(),
+        monotonicMs: monotonic,
+        metrics,
+      }),
       makeReport: (message, recipients, willRetryUntil) =>
         makeReport(
           message,
@@ -186,9 +192,9 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
 
     return {
       ports,
-      async reload() {
+      reload() {
         credentials.reload()
-        await currentTable.reload()
+        return currentTable.reload()
       },
       async stop(graceMs) {
         isStopping = true
