@@ -194,12 +194,8 @@ const refused: [source: string, fault: RegExp, why: string][] = [
     /:2: listeners\[0\]\.tls: "required": must be `none`: TLS is not in this version/,
     'not yet',
   ],
-  [
-    changed('workers: 1', 'workers: 2'),
-    /:10: workers: 2: must be 1: more than one worker is not in this version/,
-    'not yet',
-  ],
   [changed('workers: 1', 'workers: 0'), /:10: workers: 0/, 'none'],
+  [changed('workers: 1', 'workers: 65'), /:10: workers: 65/, 'more than a machine has use for'],
   [`${MINIMAL}tenants: []\n`, /:11: tenants: tenants are not in this version: use `routes`/, 'not silence'],
   [`${MINIMAL}mx: {}\n`, /:11: mx: .*not in this version/, 'not silence'],
   [`${MINIMAL}dkim: []\n`, /:11: dkim: .*not in this version/, 'not silence'],
@@ -251,7 +247,7 @@ for (const [source, fault, why] of refused) {
 
 test('all faults of a file are told at once, each on its line', () => {
   const source = changed('port: 2525', 'port: 99999, colour: blue')
-    .replace('workers: 1', 'workers: 7')
+    .replace('workers: 1', 'workers: 0.5')
     .replace('host: 127.0.0.1', 'host: ""')
   assert.deepEqual(
     faultsOf(source)
