@@ -48,7 +48,10 @@ export function findSpools(spoolDirectory: string): string[] {
 }
 
 function numbersThere(spoolDirectory: string): number[] {
-  const numbers = namesIn(spoolDirectory).flatMap((name) => Number(WORKER_DIRECTORY.exec(name)?.[1] ?? []))
+  const numbers = namesIn(spoolDirectory).flatMap((name) => {
+    const [, number] = WORKER_DIRECTORY.exec(name) ?? []
+    return number === undefined ? [] : [Number(number)]
+  })
   return [0, ...numbers.toSorted((a, b) => a - b)]
 }
 
