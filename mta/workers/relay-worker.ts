@@ -5,6 +5,7 @@ import { hostname } from 'node:os'
 import { createLog } from '../../common/log.ts'
 import { createMetrics } from '../../common/metrics.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import { numberQueueIds } from '../queue-id.ts'
 import { GRACE_MS, startProcessLog } from '../relay-process.ts'
 import { parseSettings, SettingsFault } from '../settings.ts'
 import { SpoolUnusable } from '../spool/contract.ts'
@@ -55,6 +56,7 @@ function obey(message: ToWorker, socket: Socket | undefined): void {
 
 async function start(part: WorkerStart): Promise<RunningWorker> {
   const write = startProcessLog({ worker: part.worker })
+  numberQueueIds(part.worker)
   try {
     const settings = parseSettings(part.configFile, part.source, hostname())
     const limits = shareOfLimits(settings.limits, part.workers, part.processes)
