@@ -235,11 +235,11 @@ export class Primary {
     const { file } = this.#settings
     const source = await readSettingsFile(file)
     const settings = parseSettings(file, source, hostname())
-    const fixed = ({ spool, workers, metrics, listeners, name }: Settings) =>
-      JSON.stringify([spool, workers, metrics, listeners.map(({ address, port }) => [address, port]), name])
+    const fixed = ({ spool, workers, metrics, listeners }: Settings) =>
+      JSON.stringify([spool, workers, metrics, listeners.map(({ address, port }) => [address, port])])
     if (fixed(settings) !== fixed(this.#settings)) {
       throw new WorkerUnusable(
-        'spool, workers, metrics, name, and addresses and ports of listeners take a restart of the whole relay',
+        'spool, workers, metrics, and addresses and ports of listeners take a restart of the whole relay',
       )
     }
     this.#settings = settings
@@ -279,7 +279,7 @@ export class Primary {
     return start
   }
 
-  #exited(slot: Slot, process: WorkerProcess, { status, metrics, isDrained }: Exit): void {
+  #exited(slot: Slot, process: WorkerProcess, { status, metrics, isDrained, failure }: Exit): void {
     const { worker, takesMail } = slot.partition
     slot.process = undefined
     this.#door.forget(process)
@@ -297,21 +297,17 @@ export class Primary {
     const isHealthy = performance.now() - slot.startedAt >= HEALTHY_AFTER_MS
     slot.deaths = isHealthy ? 1 : slot.deaths + 1
     const delayMs = restartDelayMs(slot.deaths)
-    slot.why = `it ended (${status}) and is started again`
-    this.#deps.log.error('worker.died', { worker, status, deaths: slot.deaths, restartInMs: delayMs })
+    slot.why = failure ?? `it ended (${status}) and is started again`
+    this.#deps.log.error('worker.died', { worker, status, failure, deaths: slot.deaths, restartInMs: delayMs })
     slot.timer = setTimeout(() => {
       this.#restarts.inc({ reason: 'died' })
-      void this.#begin(slot).then((start) => {
-        if (start.kind !== 'failed') return
-        slot.why = start.text
-        this.#deps.log.error('worker.failed', { worker, reason: start.text })
-      })
+      void this.#begin(slot)
     }, delayMs)
   }
 
   async #end(process: WorkerProcess): Promise<Exit> {
     const exit = await process.stop(GRACE_MS)
-    if (exit.status === 0 || (await process.started).kind === 'failed') return exit
+    if (exit.status === 0 || exit.failure !== undefined) return exit
     this.#hadToKill = true
     this.#deps.log.error('worker.ended-badly', { worker: process.worker, status: exit.status })
     return exit

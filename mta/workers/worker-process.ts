@@ -18,6 +18,8 @@ export interface Exit {
   /** Last figures of a process that ended in order. */
   readonly metrics: unknown
   readonly isDrained: boolean
+  /** What it said of why it can't start. */
+  readonly failure: string | undefined
 }
 
 export interface WorkerEvents {
@@ -27,8 +29,8 @@ export interface WorkerEvents {
 
 const ENTRY = new URL('./relay-worker.ts', import.meta.url)
 const ANSWER_MS = 2_000
-/** Questions to a process that doesn't answer: more would only wait in its channel. */
-const MAX_ASKED = 4
+/** More would only pile up in the channel of a process that is stuck. */
+const MAX_UNANSWERED = 16
 /** A log line that is no line is passed on in pieces. */
 const MAX_LINE = 64 * 1024
 
@@ -39,7 +41,10 @@ export class WorkerProcess {
   readonly #child: ChildProcess
   readonly #asked = new Map<number, (answer: unknown) => void>()
   #questions = 0
+  /** In its channel, or being answered; also those that nobody waits for any more. */
+  #unanswered = 0
   #ended: { isDrained: boolean; metrics: unknown } | undefined
+  #failure: string | undefined
 
   /** @param write  takes what it logs, whole lines */
   constructor(start: WorkerStart, events: WorkerEvents, write: (lines: string) => void) {
@@ -55,7 +60,12 @@ export class WorkerProcess {
       const gone = (status: number | string): void => {
         for (const answered of this.#asked.values()) answered(undefined)
         began({ kind: 'died' })
-        resolve({ status, metrics: this.#ended?.metrics, isDrained: this.#ended?.isDrained === true })
+        resolve({
+          status,
+          metrics: this.#ended?.metrics,
+          isDrained: this.#ended?.isDrained === true,
+          failure: this.#failure,
+        })
       }
       this.#child.once('close', (code, signal) => gone(code ?? signal ?? 'unknown'))
       // It could not be made at all; after any other error `close` comes as well.
@@ -75,7 +85,9 @@ export class WorkerProcess {
   #heard(message: FromWorker, events: WorkerEvents, began: (start: Start) => void): void {
     switch (message.kind) {
       case 'started':
+        return began(message)
       case 'failed':
+        this.#failure = message.text
         return began(message)
       case 'took':
         return events.took(message.client)
@@ -85,6 +97,7 @@ export class WorkerProcess {
         this.#ended = message
         return
       case 'answer':
+        this.#unanswered--
         return this.#asked.get(message.question)?.(message.answer)
       default:
         return message satisfies never
@@ -93,7 +106,8 @@ export class WorkerProcess {
 
   /** undefined: no answer in time. */
   ask(subject: Subject): Promise<unknown> {
-    if (this.#asked.size >= MAX_ASKED) return Promise.resolve(undefined)
+    if (this.#unanswered >= MAX_UNANSWERED) return Promise.resolve(undefined)
+    this.#unanswered++
     const question = ++this.#questions
     return new Promise((resolve) => {
       const done = (answer: unknown): void => {

@@ -366,6 +366,61 @@ test('a second relay on the spool ends with exit code 2, whatever its number of 
   assert.equal(await relay.stop(), 0)
 })
 
+test('a worker that can’t be started again is told by name and tried again, while the other takes mail', async (context) => {
+  const sink = await sinkFor(context)
+  const relay = await relayWith(context, { nextHopPort: sink.port, workers: 2 })
+  const keys = join(relay.directory, 'spool/worker-2/keys')
+  const good = await readFile(keys)
+  await writeFile(keys, 'damaged\n')
+  process.kill(workerPid(relay, 2), 'SIGKILL')
+  const said = await eventually('readiness to say so', async () => {
+    const { ready, reasons } = await readiness(relay)
+    assert.equal(ready, true)
+    return reasons.find((reason) => reason.includes('spool key'))
+  })
+  assert.match(said, /^worker 2: the spool key is not the one this spool was made with/)
+  await send(relay, 'meanwhile')
+  await writeFile(keys, good)
+  await served(relay, 2, 2)
+  assert.deepEqual(await readiness(relay), { ready: true, reasons: [] })
+  assert.equal(await relay.stop(), 0)
+})
+
+test('the workers’ shares of a connection limit add up to it', async (context) => {
+  const sink = await sinkFor(context)
+  const settings = { limits: { ...limits, connectionsPerAddress: 4 } }
+  const relay = await relayWith(context, { nextHopPort: sink.port, workers: 2, settings })
+  const clients: SmtpClient[] = []
+  for (let i = 1; i <= 4; i++) clients.push(await SmtpClient.connect(relay.outPort))
+  await assert.rejects(SmtpClient.connect(relay.outPort), /421 4\.3\.2/)
+  await clients.pop()?.quit()
+  clients.push(await eventually('a place', () => SmtpClient.connect(relay.outPort).catch(() => undefined)))
+  for (const client of clients) client.close()
+  assert.equal(await relay.stop(), 0)
+})
+
+test('a second SIGTERM ends the relay at once, at no accepted message’s expense (DU-6)', async (context) => {
+  const sink = await sinkFor(context)
+  const hop = await NextHop.start({ act: ({ stage }) => (stage === 'RCPT' ? '451 4.2.1 later' : undefined) })
+  context.after(() => hop[Symbol.asyncDispose]())
+  const relay = await relayWith(context, { nextHopPort: hop.port, workers: 2 })
+  for (let i = 1; i <= 4; i++) await send(relay, `second-${i}`)
+  const slow = await SmtpClient.connect(relay.outPort)
+  for (const line of ['MAIL FROM:<alice@contoso.com>', 'RCPT TO:<dana@example.net>', 'DATA']) await slow.command(line)
+  const stopped = relay.stop()
+  await eventually('the stop', () => logLines(relay).find((line) => line['event'] === 'relay.stopping'))
+  process.kill(relay.pid, 'SIGTERM')
+  assert.equal(await stopped, 1)
+  slow.close()
+  const again = await relayWith(context, { nextHopPort: sink.port, workers: 2, directory: relay.directory })
+  await causeway(again, 'queue', 'retry', '--all')
+  await arrivedAll(
+    sink,
+    [1, 2, 3, 4].map((i) => `second-${i}`),
+  )
+  assert.equal(await again.stop(), 0)
+})
+
 test('a part of the spool that can’t be opened keeps the relay from starting: exit code 2, told by name', async (context) => {
   const sink = await sinkFor(context)
   const relay = await relayWith(context, { nextHopPort: sink.port, workers: 2 })
