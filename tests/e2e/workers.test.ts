@@ -333,16 +333,13 @@ test('queue commands reach every worker of a running relay, and every part of th
     return items.every(({ state, isActive }) => state.attempts > 0 && !isActive) ? true : undefined
   })
   const unknown = '01JDA2B3C4XY5Z69'
-  const held = await runCommand(join(ROOT, 'bin/causeway'), [
-    ...['queue', 'hold', ids[0] ?? '', ids[1] ?? '', unknown, '--json', '--config', relay.configFile],
-  ])
+  const [first = '', second = ''] = ids
+  const hold = ['queue', 'hold', first, second, unknown, '--json', '--config', relay.configFile]
+  const held = await runCommand(join(ROOT, 'bin/causeway'), hold)
   assert.equal(held.status, 1)
   const result = JSON.parse(held.output.slice(0, held.output.indexOf('}') + 1)) as Record<string, string[]>
-  assert.deepEqual(
-    [result['changed']?.toSorted(), result['busy'], result['unknown']],
-    [[ids[0], ids[1]].toSorted(), [], [unknown]],
-  )
-  assert.match(await causeway(relay, 'queue', 'show', ids[1] ?? '', ids[2] ?? ''), /451/)
+  assert.deepEqual([result['changed']?.toSorted(), result['busy'], result['unknown']], [[first, second], [], [unknown]])
+  assert.match(await causeway(relay, 'queue', 'show', first, second), /451/)
   assert.equal(await relay.stop(), 0)
 
   assert.match(await causeway(relay, 'queue', 'release', '--all', '--held'), /2 messages released/)
