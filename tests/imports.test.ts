@@ -48,6 +48,7 @@ const MTA_FOLDERS: Record<string, readonly string[]> = {
   outbound: [],
   bounce: [],
   admin: ['queue', 'spool'],
+  workers: ['admin', 'spool'],
 }
 
 interface SourceFile {
