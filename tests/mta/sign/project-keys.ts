@@ -2,7 +2,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { DkimKeys } from '../../../mta/sign/dkim-keys.ts'
-import type { ResolveTxt } from '../../../mta/sign/verify.ts'
 
 export const PROJECT_DOMAIN = 'fabrikam.example'
 export const RSA_SELECTOR = 'causeway1'
@@ -40,7 +39,7 @@ export const BOTH = DkimKeys.parse([
 ])
 
 /** As a DNS that holds these records and no others. */
-export function resolverOf(records: Readonly<Record<string, string>> = RECORDS): ResolveTxt {
+export function resolverOf(records: Readonly<Record<string, string>> = RECORDS): (name: string) => Promise<string[][]> {
   return (name) => {
     const text = records[name]
     if (text === undefined) return Promise.reject(Object.assign(new Error(`no ${name}`), { code: 'ENOTFOUND' }))

@@ -7,7 +7,7 @@ import { BodyHash } from '../../../mta/sign/body-hash.ts'
 import { planSignatures } from '../../../mta/sign/dkim.ts'
 import type { DkimKeys } from '../../../mta/sign/dkim-keys.ts'
 import { signMessage } from '../../../mta/sign/sign-message.ts'
-import type { Verification } from '../../../mta/sign/verification.ts'
+import type { JudgedSignature, Verification } from '../../../mta/sign/verification.ts'
 import { hasSignatures } from '../../../mta/sign/verification.ts'
 import { MessageVerifier } from '../../../mta/sign/verify.ts'
 import type { ResolveTxt } from '../../../mta/sign/verify.ts'
@@ -73,4 +73,23 @@ export async function sealed(message: Buffer, resolve: ResolveTxt, keys: DkimKey
     at: AT,
   })
   return Buffer.concat([Buffer.from(fields, 'latin1'), message])
+}
+
+/** One that verified, but for what is given. */
+export function judgedSignature(given: Partial<JudgedSignature>): JudgedSignature {
+  return {
+    index: 0,
+    result: 'pass',
+    reason: undefined,
+    domain: PROJECT_DOMAIN,
+    selector: 's1',
+    algorithm: 'rsa-sha256',
+    alignment: 'exact',
+    signedFields: ['from'],
+    headerCanonicalization: 'relaxed',
+    bodyCanonicalization: 'relaxed',
+    bodyHash: '',
+    signatureStart: 'AbCd/+12',
+    ...given,
+  }
 }
