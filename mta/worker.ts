@@ -2,6 +2,7 @@
 // comes first, listeners open last and close first. (DU-6)
 import { randomBytes, randomInt } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { Resolver } from 'node:dns/promises'
 import { performance } from 'node:perf_hooks'
 import type { Log } from '../common/log.ts'
 import { Gauge } from '../common/metrics.ts'
@@ -31,6 +32,9 @@ import type { Settings } from './settings.ts'
 import { loadSpoolKey } from './spool/keys.ts'
 import { openSpool } from './spool/spool.ts'
 import { Tenants } from './tenants.ts'
+
+/** For each of two tries: within what a client is kept waiting after the final dot. */
+const DNS_TIMEOUT_MS = 5_000
 
 export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
@@ -142,6 +146,8 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     const slots = new ConnectionSlots(settings.limits)
     const tenants = settings.tenants && new Tenants(settings.tenants)
     const probeRate = new ProbeRate()
+    const dns = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 })
+    const resolveTxt = (name: string) => dns.resolveTxt(name)
     const listeners: Listener[] = []
     let isStopping = false
     const readiness = (): Readiness => {
@@ -183,6 +189,8 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           tenants,
           proof: settings.proof,
           tokens: () => credentials.get().tokens,
+          signingKeys: () => credentials.get().signing,
+          resolveTxt,
           hasMx: false,
           nonces: () => credentials.get().nonces,
           probeRate,

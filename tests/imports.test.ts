@@ -41,7 +41,7 @@ const ROOMS: Record<string, RoomRule> = {
 
 /** Inside mta/: message → inbound → spool → queue → outbound; only worker.ts sees all of it. Empty list: files at the top of mta/ only. */
 const MTA_FOLDERS: Record<string, readonly string[]> = {
-  inbound: ['spool'],
+  inbound: ['spool', 'sign'],
   mapping: [],
   spool: [],
   queue: ['spool', 'outbound', 'bounce'],
