@@ -90,13 +90,7 @@ test('R83 without an RSA key nothing is sealed', () => {
 })
 
 async function judge(message: Buffer) {
-  const { arc } = await authenticate(message, {
-    resolver: resolverOf() as never,
-    disableArc: false,
-    disableDmarc: true,
-    disableBimi: true,
-    trustReceived: false,
-  } as never)
+  const { arc } = await authenticate(message, { resolver: resolverOf(), disableDmarc: true, disableBimi: true })
   assert.ok(arc)
   return arc
 }
@@ -171,7 +165,7 @@ test('R83 a chain of fifty seals verifies; with more octets than real ones have 
   for (let i = 0; i < 50; i++) message = await sealed(message, resolverOf())
   assert.equal((await verified(message, resolverOf())).arc.status, 'pass')
   await assert.rejects(sealed(message, resolverOf()), /not sealed: chain-full/)
-  const large = Buffer.concat([Buffer.from(`ARC-Authentication-Results: i=51; ${'x'.repeat(250_000)}\r\n`), message])
+  const large = Buffer.concat([Buffer.from(`ARC-Authentication-Results: i=51; ${'x'.repeat(17_000)}\r\n`), message])
   assert.equal((await verified(large, () => assert.fail('asked'))).arc.status, 'fail')
 })
 
