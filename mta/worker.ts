@@ -200,5 +200,9 @@ function gauges(
   gauge('causeway_spool_messages', 'Messages in the spool.', () => health().messages)
   gauge('causeway_spool_bytes', 'Octets they take on disk.', () => health().bytes)
   gauge('causeway_spool_free_bytes', "Free on the spool's volume.", () => health().freeBytes)
+  gauge('causeway_spool_free_inode_ratio', 'Share of its inodes that is free.', () => health().freeInodeRatio)
+  gauge('causeway_spool_refusing', '1 while the spool takes nothing (disk floor, limits, failed sync).', () =>
+    health().refusing === undefined ? 0 : 1,
+  )
   gauge('causeway_spool_quarantined_messages', 'Damaged and poison entries set aside.', () => health().quarantined)
 }

@@ -72,6 +72,17 @@ export class CurrentTable {
       'Since the file of the table in force was written; 0: none.',
       () => this.#ageMs() / 1000,
     )
+    // Beside the age, so that one alert rule fits every relay, whatever its limits.maxTableAge.
+    gauge(
+      'causeway_table_max_age_seconds',
+      'limits.maxTableAge; 0: any age will do.',
+      () => (deps.maxAgeMs ?? 0) / 1000,
+    )
+    gauge(
+      'causeway_table_trouble',
+      "1 while the file's table is not the one in force: it is missing, faulty or older.",
+      () => (this.#trouble === undefined ? 0 : 1),
+    )
   }
 
   /**
