@@ -239,3 +239,20 @@ test('an alarm on refusals sees the first of its kind: each reason it names is r
     assert.ok(reported.has(reason), reason)
   }
 })
+
+test('OP-1 a disk floor that is reached and a table that is missing show in the figures that the alarms ask for', async (context) => {
+  const relay = await startRelay({
+    nextHopPort: 9,
+    waitFor: 'alive',
+    settings: { limits: { freeSpaceRatio: 0.95, maxTableAge: '1d' } },
+  })
+  context.after(() => relay.remove())
+  const text = await (await fetch(`http://127.0.0.1:${relay.adminPort}/metrics`)).text()
+  assert.equal(await relay.stop(), 0)
+  for (const line of ['spool_refusing 1', 'table_trouble 1', 'table_max_age_seconds 86400', 'ready 0']) {
+    assert.ok(text.includes(`\ncauseway_${line}\n`), line)
+  }
+  assert.match(text, /^causeway_spool_free_inode_ratio (0\.\d+|1)$/m)
+  const healthy = ['spool_refusing 0', 'table_trouble 0', 'table_max_age_seconds 0', 'ready 1']
+  for (const line of healthy) assert.ok(scrape.includes(`\ncauseway_${line}\n`), line)
+})

@@ -144,8 +144,16 @@ export async function crunEngine(rootfs: string, inspected: string, work: string
   const description = readFileSync(inspected, 'utf8')
   const { config } = (JSON.parse(description) as { Docker: { config: ImageConfig } }).Docker
   const crun = (...args: string[]) => [
-    ...['unshare', '--mount', 'sh', '-c', OWN_CGROUPS, 'sh'],
-    ...['crun', `--root=${join(work, 'crun')}`, '--cgroup-manager=disabled', ...args],
+    'unshare',
+    '--mount',
+    'sh',
+    '-c',
+    OWN_CGROUPS,
+    'sh',
+    'crun',
+    `--root=${join(work, 'crun')}`,
+    '--cgroup-manager=disabled',
+    ...args,
   ]
   const running: Container[] = []
   return {

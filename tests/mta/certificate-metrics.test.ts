@@ -30,7 +30,5 @@ test('OP-1 a certificate that was replaced or taken away is gone from the next s
   certificateMetrics(metrics, () => inUse)
   assert.equal((await scraped(metrics)).length, 2)
   inUse = [{ name: 'certificates[0]', notAfter: new Date(9_000) }]
-  assert.deepEqual(await scraped(metrics), [
-    'causeway_certificate_not_after_seconds{certificate="certificates[0]"} 9',
-  ])
+  assert.deepEqual(await scraped(metrics), ['causeway_certificate_not_after_seconds{certificate="certificates[0]"} 9'])
 })
