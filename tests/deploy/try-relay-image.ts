@@ -213,7 +213,9 @@ async function makeWorld(engine: Engine, work: string): Promise<World> {
   await mkdir(etc)
   await writeFile(join(etc, 'relay.yaml'), JSON.stringify(config, null, 2))
   await writeFile(join(etc, 'table.json'), JSON.stringify(EXAMPLE_TABLE))
-  await chmod(work, 0o755)
+  // The image's user reads them through a mount, whatever our umask says.
+  for (const path of [work, etc]) await chmod(path, 0o755)
+  for (const name of ['relay.yaml', 'table.json']) await chmod(join(etc, name), 0o644)
   const admin = `http://127.0.0.1:${adminPort}`
   return {
     engine,
