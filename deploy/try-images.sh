@@ -3,8 +3,9 @@
 #
 #   npm run try-images
 #
-# With Docker when an engine answers; without one, as root on Debian, with buildah, debootstrap and crun, which it installs: then the public base
-# images are replaced by one made of Debian's packages, and Node and npm of the build come from npm. Takes a minute or two, and leaves nothing but them.
+# Needs Linux. With Docker when an engine answers; without one, as root on Debian, with buildah, debootstrap and crun, which it installs: then the
+# public base images are replaced by one made of Debian's packages, and Node and npm of the build come from npm. Takes a minute or two, and leaves
+# nothing but those packages.
 #
 # Arguments go on to the build: --build-arg BASE=… --build-arg BUILD_BASE=… for images from elsewhere.
 # npm's registry and its certificates come from `npm config`, whatever this machine has set, and go into the build as secrets.
