@@ -30,6 +30,8 @@ export interface WorkerEvents {
 const ENTRY = new URL('./relay-worker.ts', import.meta.url)
 /** Monitoring waits for it. */
 const ANSWER_MS = 1_000
+/** What a process needs after its sessions' grace: to record, sweep and close its spool. */
+const END_MS = 10_000
 /** More would only pile up in the channel of a process that is stuck. */
 const MAX_UNANSWERED = 16
 /** A log line that is no line is passed on in pieces. */
@@ -150,8 +152,6 @@ export class WorkerProcess {
     this.#child.send(message, socket, { keepOpen: true }, () => {})
   }
 }
-
-const END_MS = 10_000
 
 /** Lines of several processes into one stream: each whole. */
 function passLines(stream: Readable, write: (lines: string) => void): void {
