@@ -17,6 +17,7 @@ import { LargeParts } from './inbound/large-parts.ts'
 import { startListener } from './inbound/listener.ts'
 import type { Listener } from './inbound/listener.ts'
 import { processMemoryUse } from './inbound/memory-use.ts'
+import { openJournal } from './journal/open-journal.ts'
 import { CurrentTable } from './mapping/current-table.ts'
 import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
@@ -47,6 +48,9 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
   const monotonic = () => performance.now()
   const opened = new AsyncDisposableStack()
   try {
+    const markerKeys = await loadMarkerKeys(settings.marker.file)
+    const journal = openJournal(settings, { secret: markerKeys.secret, log, metrics, now })
+    opened.defer(() => journal.close())
     const rootKey = loadSpoolKey(settings.spool.key.file, settings.spool.directory)
     const spool = await openSpool({
       directory: settings.spool.directory,
@@ -56,9 +60,9 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
       now,
       log,
       metrics,
+      quarantined: ({ queueId, reason }) => journal.mail({ kind: 'quarantined', queueId, reason }),
     })
     opened.defer(() => spool.close())
-    const markerKeys = await loadMarkerKeys(settings.marker.file)
 
     const currentTable = new CurrentTable({
       file: settings.table.file,
@@ -88,9 +92,11 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
           now,
         }),
       deliveryDone(attempt) {
-        const { level, event, fields } = deliveryEvent(attempt, tag)
-        log[level](event, fields)
+        const done = deliveryEvent(attempt, tag)
+        log[done.level](done.event, done.fields)
+        journal.delivery(done)
       },
+      noted: (event) => journal.mail(event),
       log,
       metrics,
       now,
@@ -149,7 +155,11 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
           slots,
           now,
           monotonic,
-          accepted: (queueId) => queue.accepted(queueId),
+          accepted(queueId, mail) {
+            // First: a delivery may begin, and end, at once.
+            journal.mail({ kind: 'accepted', ...mail })
+            queue.accepted(queueId)
+          },
           currentTable,
           postmaster: settings.postmaster,
           every(ms, task) {

@@ -47,6 +47,7 @@ const MTA_FOLDERS: Record<string, readonly string[]> = {
   queue: ['spool', 'outbound', 'bounce'],
   outbound: [],
   bounce: [],
+  journal: [],
   admin: ['queue', 'spool'],
 }
 

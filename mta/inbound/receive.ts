@@ -4,6 +4,7 @@ import type { Log } from '../../common/log.ts'
 import { formatMarker, judgeLoop, messageId, MessageRewriter, Refusal } from '../../rewrite-rules/index.ts'
 import type { Direction, HeaderBlock } from '../../rewrite-rules/index.ts'
 import type { Limits } from '../limits.ts'
+import type { AcceptedMail } from '../mail-event.ts'
 import type { MarkerKeys } from '../marker-keys.ts'
 import type { MessageRecord, RouteName } from '../message-record.ts'
 import type { PinnedTable } from '../pinned-table.ts'
@@ -37,7 +38,7 @@ export interface ReceiveDeps {
   /** ms since the epoch */
   readonly now: () => number
   /** The message is durable and its sender has been told so. */
-  readonly accepted: (queueId: QueueId) => void
+  readonly accepted: (queueId: QueueId, mail: AcceptedMail) => void
 }
 
 /** What Received says of where a message came from. */
@@ -124,8 +125,10 @@ export class Reception {
 
   /** To be called when the 250 has been written: hands the message to the queue, then counts and logs it. */
   announce(): void {
-    if (this.#durable === undefined) return
-    this.#deps.accepted(this.#queueId)
+    const { receivedHeader } = this.#rewriter
+    if (this.#durable === undefined || receivedHeader === undefined) return
+    const mail = { record: this.#durable, client: this.#client.address, messageId: messageId(receivedHeader) }
+    this.#deps.accepted(this.#queueId, mail)
     this.#report(this.#durable)
   }
 

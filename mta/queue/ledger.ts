@@ -29,7 +29,7 @@ export interface LedgerDeps {
   readonly spool: Spool
   readonly makeReport: MakeReport
   /** A report is durable and can be delivered. */
-  readonly reportSpooled: (queueId: QueueId) => void
+  readonly reportSpooled: (queueId: QueueId, about: QueueId) => void
   readonly log: Log
   readonly wait: (ms: number) => Promise<void>
   /** Results that can't be written now won't be waited for. */
@@ -185,7 +185,7 @@ export class Ledger {
     if (plan.kind !== 'report') return true
     try {
       const report = await this.#deps.makeReport(spooled, plan.recipients)
-      if (report !== undefined) await this.#spool(report)
+      if (report !== undefined) await this.#spool(report, record.queueId)
       return true
     } catch (error) {
       this.#deps.log.error('queue.report-not-spooled', { queueId: record.queueId, error })
@@ -193,7 +193,7 @@ export class Ledger {
     }
   }
 
-  async #spool({ header, body, record, state }: Report): Promise<void> {
+  async #spool({ header, body, record, state }: Report, about: QueueId): Promise<void> {
     const intake = this.#deps.spool.begin(record.queueId)
     try {
       await intake.write(body)
@@ -202,7 +202,7 @@ export class Ledger {
       await intake.abort()
       throw error
     }
-    this.#deps.reportSpooled(record.queueId)
+    this.#deps.reportSpooled(record.queueId, about)
   }
 
   async #write(message: QueuedMessage, state: DeliveryState, isGone: boolean): Promise<void> {

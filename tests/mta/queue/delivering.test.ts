@@ -75,6 +75,7 @@ async function way(
       metrics,
     }),
     makeReport: simpleReport,
+    noted: () => {},
     deliveryDone: (attempt) => void events.push(attempt),
     log,
     metrics,
