@@ -2,9 +2,12 @@
 import { existsSync } from 'node:fs'
 import { createLog } from '../common/log.ts'
 import { connectControl } from '../mta/admin/control-client.ts'
+import { notedOperations } from '../mta/admin/noted-operations.ts'
 import { queueAtRest } from '../mta/admin/queue-at-rest.ts'
 import type { QueueOperations } from '../mta/admin/queue-operations.ts'
 import { spoolOperations } from '../mta/admin/spool-operations.ts'
+import { openJournal } from '../mta/journal/open-journal.ts'
+import { loadMarkerKeys } from '../mta/marker-keys.ts'
 import { loadSettings } from '../mta/settings.ts'
 import { loadSpoolKey } from '../mta/spool/keys.ts'
 import { openSpool } from '../mta/spool/spool.ts'
@@ -12,7 +15,8 @@ import { UnusableFile } from './command.ts'
 
 /** @throws SettingsFault; SpoolUnusable, when a relay holds the spool but doesn't answer on its socket, or the key isn't the spool's */
 export async function withQueue<T>(configFile: string, work: (queue: QueueOperations) => Promise<T>): Promise<T> {
-  const { spool, limits, log: logSettings } = await loadSettings(configFile)
+  const settings = await loadSettings(configFile)
+  const { spool, limits, log: logSettings } = settings
   const { directory, project } = spool
   const running = await connectControl(directory)
   if (running !== undefined) return work(running)
@@ -25,6 +29,10 @@ export async function withQueue<T>(configFile: string, work: (queue: QueueOperat
     level: logSettings.level === 'debug' ? 'debug' : 'warn',
     now: Date.now,
   })
+  await using open = new AsyncDisposableStack()
+  const { secret } = await loadMarkerKeys(settings.marker.file)
+  const journal = openJournal(settings, { secret, log, now: Date.now })
+  open.defer(() => journal.close())
   const opened = await openSpool({
     directory,
     rootKey: loadSpoolKey(spool.key.file, directory),
@@ -32,10 +40,9 @@ export async function withQueue<T>(configFile: string, work: (queue: QueueOperat
     limits,
     now: Date.now,
     log,
+    quarantined: ({ queueId, reason }) => journal.mail({ kind: 'quarantined', queueId, reason }),
   })
-  try {
-    return await work(spoolOperations(opened, queueAtRest(opened, Date.now)))
-  } finally {
-    await opened.close()
-  }
+  open.defer(() => opened.close())
+  const operations = spoolOperations(opened, queueAtRest(opened, Date.now))
+  return await work(notedOperations(operations, (event) => journal.mail(event)))
 }

@@ -19,12 +19,14 @@ export type QueueEvent =
       readonly queueId: QueueId
     }
 
+/** The last two concern quarantined mail. */
 export const OPERATOR_EVENTS = ['held', 'released', 'retried', 'removed', 'exported', 'discarded'] as const
+
+export type OperatorEvent = (typeof OPERATOR_EVENTS)[number]
 
 export type MailEvent =
   | ({ readonly kind: 'accepted' } & AcceptedMail)
   | QueueEvent
   /** Set aside by the spool (SF-4, DU-8). Of a piece that can't be told to be a message: its place. */
   | { readonly kind: 'quarantined'; readonly queueId: string; readonly reason: 'damaged' | 'poison' }
-  /** By the operator; the last two concern quarantined mail. */
-  | { readonly kind: (typeof OPERATOR_EVENTS)[number]; readonly queueId: string }
+  | { readonly kind: OperatorEvent; readonly queueId: string }

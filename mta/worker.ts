@@ -6,6 +6,7 @@ import type { Log } from '../common/log.ts'
 import { Gauge } from '../common/metrics.ts'
 import type { Metrics } from '../common/metrics.ts'
 import { startControl } from './admin/control.ts'
+import { notedOperations } from './admin/noted-operations.ts'
 import { startAdminServer } from './admin/server.ts'
 import type { Readiness } from './admin/server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
@@ -132,7 +133,7 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     }
     const control = await startControl({
       spoolDirectory: settings.spool.directory,
-      operations: spoolOperations(spool, queue),
+      operations: notedOperations(spoolOperations(spool, queue), (event) => journal.mail(event)),
       log,
     })
     opened.defer(() => control.close())

@@ -5,7 +5,7 @@ import type { Metrics } from '../../common/metrics.ts'
 import type { DeliveryAttempt } from '../delivery-event.ts'
 import type { Limits } from '../limits.ts'
 import type { QueueEvent } from '../mail-event.ts'
-import type { MessageRecord, RouteName } from '../message-record.ts'
+import type { MessageRecord, RouteName, SmtpReply } from '../message-record.ts'
 import type { Attempt, Outbound, OutboundPlace } from '../outbound/deliver.ts'
 import { judgeMissingRoute } from '../outbound/outcome.ts'
 import type { HostVerdict, Outcome } from '../outbound/outcome.ts'
@@ -146,6 +146,15 @@ export class Queue {
   isActive(queueId: QueueId): boolean {
     const message = this.#messages.get(queueId)
     return message !== undefined && isBusy(message)
+  }
+
+  /** What its next hop said or did when it was given up for a while; undefined when the message waits for nothing of that kind. */
+  troubleOf(queueId: QueueId): SmtpReply | undefined {
+    const { deliveries = [] } = this.#messages.get(queueId) ?? {}
+    const waiting = deliveries.find(
+      ({ place, lane }) => place === 'ready' && lane.destination.closedUntilMs !== undefined,
+    )
+    return waiting?.lane.lastTrouble?.reply
   }
 
   /**

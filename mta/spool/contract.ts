@@ -40,6 +40,8 @@ export interface SpoolEntry {
   readonly routes: readonly string[]
   readonly recipientCount: number
   readonly state: Pick<DeliveryState, 'attempts' | 'nextAttemptAt' | 'isHeld' | 'isDead'>
+  /** Code and status of the last reply to a recipient that is still queued: `451 4.3.0`. Absent: none has been tried. */
+  readonly lastStatus?: string
   /** Process deaths with this message in hand (DU-8). Above 0: the queue delivers it alone. */
   readonly deaths: number
 }

@@ -1,4 +1,5 @@
 // What memory keeps of every message in the spool: some 300 bytes, no content (DU-5: a hundred thousand of them start up and fit).
+import { replyStatus } from '../message-record.ts'
 import type { DeliveryState, MessageRecord } from '../message-record.ts'
 import type { QueueId } from '../queue-id.ts'
 import type { SpoolEntry } from './contract.ts'
@@ -34,6 +35,7 @@ export class HeldMessage {
   isHeld = false
   isDead = false
   routes: readonly string[] = []
+  lastStatus: string | undefined
 
   /** The operation under way; the next one on this message waits for it. */
   busy: Promise<unknown> | undefined
@@ -59,11 +61,12 @@ export class HeldMessage {
     this.isDead = state.isDead
     const queued = this.recipientRoutes.filter((_, index) => state.recipients[index]?.kind === 'queued')
     this.routes = routes.share([...new Set(queued)])
+    this.lastStatus = lastStatusOf(state)
   }
 
   toEntry(): SpoolEntry {
     const { queueId, receivedAt, sizeBytes, direction, isNullSender, isOwnReport, routes, deaths } = this
-    const { attempts, nextAttemptAt, isHeld, isDead } = this
+    const { attempts, nextAttemptAt, isHeld, isDead, lastStatus } = this
     return {
       queueId,
       receivedAt,
@@ -74,6 +77,7 @@ export class HeldMessage {
       routes,
       recipientCount: this.recipientRoutes.length,
       state: { attempts, nextAttemptAt, isHeld, isDead },
+      ...(lastStatus === undefined ? {} : { lastStatus }),
       deaths,
     }
   }
@@ -82,6 +86,13 @@ export class HeldMessage {
   places(): Place[] {
     return [this.place, this.statePlace, this.markPlace].filter((place) => place !== undefined)
   }
+}
+
+function lastStatusOf({ recipients }: DeliveryState): string | undefined {
+  for (const recipient of recipients) {
+    if (recipient.kind === 'queued' && recipient.lastReply !== undefined) return replyStatus(recipient.lastReply)
+  }
+  return undefined
 }
 
 /** Equal lists of route names, kept once. Bounded: names come from the configuration, lists are short. */
