@@ -94,10 +94,10 @@ function readId(text: string): string {
 
 /** All forms that the journal may hold: lines written before the secret was replaced, or with another privacy, are still there. */
 async function tagsWith({ marker }: Settings) {
-  const text = await readFile(marker.file, 'utf8').catch((cause: unknown) => {
+  const keysText = await readFile(marker.file, 'utf8').catch((cause: unknown) => {
     throw new UnusableFile(`${marker.file} can't be read: without it nobody is found`, { cause })
   })
-  const keys = parseMarkerKeys(marker.file, text).secrets.map(privacyKey)
+  const keys = parseMarkerKeys(marker.file, keysText).secrets.map(privacyKey)
   return {
     address: (written: string) => {
       const address = written.startsWith('<') && written.endsWith('>') ? written.slice(1, -1) : written
@@ -139,12 +139,12 @@ function row(texts: readonly string[]): string {
 
 function cells(entry: JournalEntry): string[] {
   const { time, queueId, event, attempt, recipient, recipientIndex, delaysMs } = entry
-  const who = text(recipient) || (typeof recipientIndex === 'number' ? `#${recipientIndex + 1}` : '')
-  return [time, text(queueId), text(event), text(attempt), reply(entry), delays(delaysMs), who, where(entry)]
+  const who = shown(recipient) || (typeof recipientIndex === 'number' ? `#${recipientIndex + 1}` : '')
+  return [time, shown(queueId), shown(event), shown(attempt), reply(entry), delays(delaysMs), who, where(entry)]
 }
 
 function reply({ code, status }: JournalEntry): string {
-  return code === 0 ? text(status) : [text(code), text(status)].filter((part) => part !== '').join(' ')
+  return code === 0 ? shown(status) : [shown(code), shown(status)].filter((part) => part !== '').join(' ')
 }
 
 /** As Postfix writes them: a/b/c/d, in seconds. */
@@ -165,21 +165,21 @@ function where(entry: JournalEntry): string {
   const parts =
     event === 'accepted'
       ? [
-          `from ${text(from) || 'a sender'} at ${text(client)}`,
-          `to ${Array.isArray(to) && to.length === 1 ? text(to[0]) : `${text(recipients)} recipients`}`,
-          `${text(bytes)} octets`,
+          `from ${shown(from) || 'a sender'} at ${shown(client)}`,
+          `to ${Array.isArray(to) && to.length === 1 ? shown(to[0]) : `${shown(recipients)} recipients`}`,
+          `${shown(bytes)} octets`,
         ]
       : event === 'reported'
-        ? [`its sender is told by ${text(report)}`]
+        ? [`its sender is told by ${shown(report)}`]
         : [
-            text(remote) || (route === undefined ? '' : `${text(route)}: no server was reached`),
-            retryAt === undefined ? '' : `again at ${text(retryAt)}`,
-            text(reason),
+            shown(remote) || (route === undefined ? '' : `${shown(route)}: no server was reached`),
+            retryAt === undefined ? '' : `again at ${shown(retryAt)}`,
+            shown(reason),
           ]
   return parts.filter((part) => part !== '').join(', ')
 }
 
 /** A file can be written by others than us: nothing in it is trusted to be what it should be. */
-function text(value: unknown): string {
+function shown(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? printable(String(value)) : ''
 }

@@ -48,6 +48,7 @@ const MTA_FOLDERS: Record<string, readonly string[]> = {
   outbound: [],
   bounce: [],
   journal: [],
+  doctor: ['spool', 'mapping', 'outbound'],
   admin: ['queue', 'spool'],
 }
 

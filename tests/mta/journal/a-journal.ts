@@ -25,7 +25,7 @@ export function spoolFolder(context: TestContext): string {
 
 export function aJournal(
   spoolDirectory: string,
-  { privacy = 'hashed' as Privacy, ...overrides }: Partial<JournalDeps> & { privacy?: Privacy } = {},
+  { privacy = 'hashed', ...overrides }: Partial<JournalDeps> & { privacy?: Privacy } = {},
 ) {
   const clock = new FakeClock()
   clock.wallMs = T0

@@ -40,7 +40,7 @@ const hostile: [text: string, found: number, why: string][] = [
   [`null\n[]\n1\n"x"\n{}\n${whole}\n`, 1, 'JSON that is no entry'],
   [`\u0000\u0000\n${whole}\n`, 1, 'NULs, as a crash leaves them'],
   [`${'x'.repeat(3 * 1024 * 1024)}\n${whole}\n`, 1, 'a line longer than any of ours'],
-  [`${'x'.repeat(3 * 1024 * 1024)}`, 0, 'and nothing after it'],
+  ['x'.repeat(3 * 1024 * 1024), 0, 'and nothing after it'],
   [`${whole.replace('2026-11-22T10:00:00.000Z', 'yesterday')}\n`, 0, 'a time that is none'],
 ]
 for (const [text, found, why] of hostile) {
