@@ -160,8 +160,7 @@ function withMember(filter: QueueFilter, name: string, value: unknown): QueueFil
   if (name === 'recipient' && typeof value === 'string') return { ...filter, recipient: value }
   const routes = name === 'routes' ? textsOf(value) : undefined
   if (routes !== undefined) return { ...filter, routes }
-  const before = name === 'receivedBefore' ? Number(value) : Number.NaN
-  if (Number.isFinite(before)) return { ...filter, receivedBefore: before }
+  if (name === 'receivedBefore' && /^\d{1,15}$/.test(String(value))) return { ...filter, receivedBefore: Number(value) }
   if (name === 'isDeferred' && flag !== undefined) return { ...filter, isDeferred: flag }
   if (name === 'isHeld' && flag !== undefined) return { ...filter, isHeld: flag }
   if (name === 'isDead' && flag !== undefined) return { ...filter, isDead: flag }
