@@ -32,12 +32,13 @@ test('SF-4, DU-8: list names each entry and why it is there; what waits beside t
   const { code, stdout } = await quarantine('list', '--json')
   assert.equal(code, 0)
   const entries = JSON.parse(stdout.toString()) as { queueId: string; reason: string }[]
+  // By name, and so by time of acceptance.
   assert.deepEqual(
-    entries.map(({ queueId, reason }) => [queueId, reason]).toSorted(),
+    entries.map(({ queueId, reason }) => [queueId, reason]),
     [
       [poison, 'poison'],
       [damaged, 'damaged'],
-    ].toSorted(),
+    ],
   )
   const text = (await quarantine('list')).stdout.toString()
   assert.match(text, new RegExp(`^${poison}  20\\S+Z  poison +\\d+  in hand at 3 process deaths$`, 'm'))
