@@ -13,6 +13,7 @@ import type { Direction, HeaderBlock, RewrittenEnvelope } from '../../rewrite-ru
 import type { SigningKeys } from '../credentials.ts'
 import { isAutomaticMail } from '../automatic-mail.ts'
 import type { Limits } from '../limits.ts'
+import type { AcceptedMail } from '../mail-event.ts'
 import type { MarkerKeys } from '../marker-keys.ts'
 import type { MessageRecord } from '../message-record.ts'
 import type { PinnedTable } from '../pinned-table.ts'
@@ -64,7 +65,7 @@ export interface ReceiveDeps {
   /** ms since the epoch */
   readonly now: () => number
   /** The message is durable and its sender has been told so. */
-  readonly accepted: (queueId: QueueId) => void
+  readonly accepted: (queueId: QueueId, mail: AcceptedMail) => void
 }
 
 export class Reception implements Receiving {
@@ -142,8 +143,10 @@ export class Reception implements Receiving {
 
   /** Hands the message to the queue, then counts and logs it. */
   announce(): void {
-    if (this.#durable === undefined) return
-    this.#deps.accepted(this.#queueId)
+    const { receivedHeader } = this.#rewriter
+    if (this.#durable === undefined || receivedHeader === undefined) return
+    const mail = { record: this.#durable, client: this.#client.address, messageId: messageId(receivedHeader) }
+    this.#deps.accepted(this.#queueId, mail)
     this.#report(this.#durable)
   }
 
