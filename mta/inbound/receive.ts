@@ -58,6 +58,7 @@ export class Reception {
   #intake: SpoolIntake | undefined
   #validMarkers = 0
   #bodyBytes = 0
+  #messageId = ''
   /** Why the message is not accepted; from then on its octets are dropped. */
   #verdict: Reply | undefined
   /** Set when the message is durable and nobody has said otherwise meanwhile. */
@@ -125,9 +126,8 @@ export class Reception {
 
   /** To be called when the 250 has been written: hands the message to the queue, then counts and logs it. */
   announce(): void {
-    const { receivedHeader } = this.#rewriter
-    if (this.#durable === undefined || receivedHeader === undefined) return
-    const mail = { record: this.#durable, client: this.#client.address, messageId: messageId(receivedHeader) }
+    if (this.#durable === undefined) return
+    const mail = { record: this.#durable, client: this.#client.address, messageId: this.#messageId }
     this.#deps.accepted(this.#queueId, mail)
     this.#report(this.#durable)
   }
@@ -189,6 +189,7 @@ export class Reception {
     if (this.#verdict === undefined) await this.#catchUp(this.#store(this.#rewriter.end()))
     if (this.#verdict !== undefined || this.#intake === undefined) return
 
+    this.#messageId = messageId(receivedHeader)
     const header = this.#header(receivedHeader)
     const record = this.#recordOf(header, has8Bit || !isAscii(header))
     await this.#intake.commit(header, record, firstState(record))
@@ -217,7 +218,7 @@ export class Reception {
               direction,
               count: this.#validMarkers + 1,
               relay: name,
-              messageId: messageId(receivedHeader),
+              messageId: this.#messageId,
             }),
           )
     const rewritten = withoutForgedFields(receivedHeader, this.#rewriter.header(), authservId)
