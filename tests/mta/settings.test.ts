@@ -64,6 +64,7 @@ test('the minimal configuration is taken as it is printed, every default filled 
       giveUpAfter: 432_000_000,
       giveUpNullSenderAfter: 172_800_000,
     },
+    journal: { keepDays: 30, maxDayBytes: 2 ** 31 },
     privacy: 'hashed',
     postmaster: undefined,
     log: { level: 'info' },
