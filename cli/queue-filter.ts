@@ -50,7 +50,7 @@ export async function filterOf(values: FilterValues, configFile: string, now: nu
   if (direction !== undefined && direction !== 'out' && direction !== 'in')
     throw new UsageError('--direction must be out or in')
   const olderThan = values['older-than']
-  const before = olderThan === undefined ? undefined : now - durationMs(olderThan, '--older-than')
+  const before = olderThan === undefined ? undefined : Math.max(0, now - durationMs(olderThan, '--older-than'))
   const nextHop = values['next-hop']
   return {
     isDead: dead === true,

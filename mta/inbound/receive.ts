@@ -82,6 +82,7 @@ export class Reception implements Receiving {
   #tenant: string | undefined
   #validMarkers = 0
   #bodyBytes = 0
+  #messageId = ''
   /** Why the message is not accepted; from then on its octets are dropped. */
   #verdict: Reply | undefined
   /** Set when the message is durable and nobody has said otherwise meanwhile. */
@@ -143,9 +144,8 @@ export class Reception implements Receiving {
 
   /** Hands the message to the queue, then counts and logs it. */
   announce(): void {
-    const { receivedHeader } = this.#rewriter
-    if (this.#durable === undefined || receivedHeader === undefined) return
-    const mail = { record: this.#durable, client: this.#client.address, messageId: messageId(receivedHeader) }
+    if (this.#durable === undefined) return
+    const mail = { record: this.#durable, client: this.#client.address, messageId: this.#messageId }
     this.#deps.accepted(this.#queueId, mail)
     this.#report(this.#durable)
   }
@@ -243,6 +243,7 @@ export class Reception implements Receiving {
     if (this.#verdict === undefined) await this.#catchUp(this.#store(this.#rewriter.end()))
     if (this.#verdict !== undefined || this.#intake === undefined) return
 
+    this.#messageId = messageId(receivedHeader)
     const attestation = this.#attestation
     if (attestation === undefined) throw new Error('unreachable: a message without attestation')
     const verification = await attestation.verify()
@@ -338,7 +339,7 @@ export class Reception implements Receiving {
               direction,
               count: this.#validMarkers + 1,
               relay: name,
-              messageId: messageId(receivedHeader),
+              messageId: this.#messageId,
             }),
           )
     const rewritten = this.#rewriter.header({ dkimCovered: keptFieldLists(verification) })

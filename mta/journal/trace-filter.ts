@@ -60,7 +60,16 @@ export function traceFilter(question: TraceQuestion): EntryFilter {
       if (event === 'accepted') noteAccepted(entry)
       if (!isFollowed(entry)) return false
     }
-    return time >= since && (ids.size === 0 || ids.has(queueId)) && (events.size === 0 || events.has(event))
+    return (
+      time >= since &&
+      (ids.size === 0 || ids.has(queueId) || isReport(entry['report'])) &&
+      (events.size === 0 || events.has(event))
+    )
+  }
+
+  /** What a report is about is part of its own story. */
+  function isReport(report: unknown): boolean {
+    return typeof report === 'string' && ids.has(report)
   }
 
   function isFollowed({ queueId, recipient, recipientIndex }: JournalEntry): boolean {

@@ -88,6 +88,7 @@ const lines = [
 const nothing: TraceQuestion = { ids: [], messageIds: [], senders: [], recipients: [], events: [] }
 const questions: [question: Partial<TraceQuestion>, answer: number[], why: string][] = [
   [{}, [0, 1, 2, 3, 4, 5, 6, 7], 'everything'],
+  [{ ids: ['R'] }, [7], 'a report: what it is about'],
   [{ ids: ['B'] }, [1, 4], 'one message'],
   [
     { messageIds: ['m1'] },
