@@ -172,7 +172,10 @@ class Load {
       if (reply.startsWith('250')) this.accepted.set(to, reply.split(' ').at(-1) ?? '')
       else if (/^4\d\d/.test(reply)) this.refused++
       else if (reply !== '') throw new Error(`the relay refuses mail it must take: ${reply}`)
-      if (!reply.startsWith('250')) return void (await sleep(100))
+      if (!reply.startsWith('250')) {
+        await sleep(100)
+        return
+      }
       await sleep(PAUSE_MS * 2 * this.#random())
     }
   }
