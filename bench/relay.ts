@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { TestAuthority } from '../tests/harness/certificates.ts'
 import { freePort, freePorts } from '../tests/harness/ports.ts'
 import { startPostfix, whyNoPostfix } from '../tests/harness/postfix.ts'
 import type { Postfix } from '../tests/harness/postfix.ts'
@@ -26,6 +27,8 @@ interface Case {
   readonly aim: number
   /** Also judged: peak PSS in MB, of a relay that has done nothing else. */
   readonly memoryMustMb?: number
+  /** Mail comes over TLS, by a listener of its own. */
+  readonly isSecure?: true
 }
 
 const KIB = 1024
@@ -34,6 +37,22 @@ const CASES: readonly Case[] = [
   { name: '100-sessions', args: ['--sessions', '100'], count: [8000, 3000], must: 3, aim: 6 },
   { name: '1-session', args: ['--sessions', '1'], count: [3000, 1000], must: 1.2, aim: 1.8 },
   { name: 'one-per-connection', args: ['--sessions', '20', '--per-conn', '1'], count: [5000, 2000], must: 1.2, aim: 2 },
+  {
+    name: 'starttls',
+    args: ['--sessions', '20', '--starttls'],
+    count: [8000, 3000],
+    must: 2.5,
+    aim: 5,
+    isSecure: true,
+  },
+  {
+    name: 'starttls-one-per-connection',
+    args: ['--sessions', '20', '--starttls', '--per-conn', '1'],
+    count: [3000, 1000],
+    must: 1.2,
+    aim: 1.5,
+    isSecure: true,
+  },
   { name: 'next-hop-20ms', args: ['--sessions', '20', '--sink-latency', '20'], count: [4000, 1500], must: 2, aim: 4 },
   { name: '100-KiB', args: ['--sessions', '20', '--size', String(100 * KIB)], count: [3000, 1000], must: 1.3, aim: 2 },
   { name: '1-MiB', args: ['--sessions', '20', '--size', String(KIB * KIB)], count: [800, 300], must: 1, aim: 1.3 },
@@ -81,7 +100,7 @@ export async function run({ quick, only }: { quick: boolean; only?: string }): P
       }
       relay ??= await startRelay(directory, sink)
       const targets: readonly Target[] = [
-        { name: 'causeway', port: relay.port, pid: relay.pid },
+        { name: 'causeway', port: scenario.isSecure ? relay.securePort : relay.port, pid: relay.pid },
         { name: 'postfix', port: postfix.port, pid: postfix.pid },
       ]
       await runCase(scenario, targets, sink, { pairs, quick })
@@ -164,6 +183,8 @@ async function load(target: Target, scenario: Case, sink: number, count: number,
 function startPeer(sink: number): Promise<Postfix> {
   let map = ''
   for (let i = 0; i < ENTRIES; i++) map += `user${i}@old.example user${i}@new.example\n`
+  using authority = new TestAuthority()
+  const { certificate, key } = authority.selfSigned({ names: ['DNS:relay.example'], keyType: 'rsa' })
   return startPostfix({
     mainCf: [
       'mydestination =',
@@ -176,15 +197,23 @@ function startPeer(sink: number): Promise<Postfix> {
       'smtpd_client_connection_count_limit = 0',
       'smtp_connection_cache_on_demand = no',
       'max_use = 1000',
+      'smtpd_tls_security_level = may',
+      'smtpd_tls_cert_file = $DIR/tables/cert.pem',
+      'smtpd_tls_key_file = $DIR/tables/cert.key',
       'canonical_maps = lmdb:$DIR/tables/map_lmdb',
     ],
-    files: { 'tables/map_lmdb': map },
+    files: {
+      'tables/map_lmdb': map,
+      'tables/cert.pem': readFileSync(certificate, 'utf8'),
+      'tables/cert.key': readFileSync(key, 'utf8'),
+    },
     postmap: ['lmdb:tables/map_lmdb'],
   })
 }
 
 interface Relay {
   readonly port: number
+  readonly securePort: number
   readonly pid: number
   stop(): Promise<void>
 }
@@ -195,13 +224,19 @@ async function startRelay(directory: string, sink: number): Promise<Relay> {
     const presented = `user${i}@new.example`
     entries.push({ known: [`user${i}@old.example`, presented], presented, mailbox: presented })
   }
-  const [port = 0, admin = 0] = await freePorts(2)
+  const [port = 0, securePort = 0, admin = 0] = await freePorts(3)
+  using authority = new TestAuthority()
+  const { certificate, key } = authority.issue({ names: ['DNS:relay.example'] })
   await writeFile(
     join(directory, 'table.json'),
     JSON.stringify({ format: 'causeway-mapping-table/1', project: 'bench', version: 1, entries }),
   )
   const config = {
-    listeners: [{ address: '127.0.0.1', port, direction: 'out', tls: 'none', allow: ['127.0.0.0/8'] }],
+    listeners: [
+      { address: '127.0.0.1', port, direction: 'out', tls: 'none', allow: ['127.0.0.0/8'] },
+      { address: '127.0.0.1', port: securePort, direction: 'out', tls: 'starttls', allow: ['127.0.0.0/8'] },
+    ],
+    certificates: [{ certificate, key }],
     table: { file: 'table.json' },
     spool: { directory: 'spool', key: { file: 'spool.key' } },
     routes: {
@@ -235,6 +270,7 @@ async function startRelay(directory: string, sink: number): Promise<Relay> {
   }
   return {
     port,
+    securePort,
     pid: child.pid ?? 0,
     async stop() {
       child.kill('SIGTERM')

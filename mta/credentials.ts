@@ -2,7 +2,7 @@
 // a set with a fault is refused and the old one stays, so that half a rotation never serves. (product.md §8, PH-4)
 import { createSecureContext, rootCertificates } from 'node:tls'
 import type { SecureContext } from 'node:tls'
-import { X509Certificate } from 'node:crypto'
+import { constants, X509Certificate } from 'node:crypto'
 import type { Log } from '../common/log.ts'
 import { fingerprintOf, loadAuthorities, loadKeyPair } from './certificates.ts'
 import type { KeyPair } from './certificates.ts'
@@ -80,9 +80,23 @@ function tokenFiles({ id, proofTokens }: NonNullable<Settings['tenants']>[number
   })
 }
 
+/**
+ * Made once a load and shared by all connections: the keys of session tickets live in it, so a ticket is worth nothing after a reload.
+ * Renegotiation is refused by OpenSSL itself, with an alert that leaves the session as it is (PH-4).
+ */
 function shown(pair: KeyPair): Shown {
   const key = pair.key.export({ type: 'pkcs8', format: 'pem' })
-  return { pair, context: createSecureContext({ ...TLS_OPTIONS, cert: pair.chain, key }) }
+  const context = createSecureContext({
+    ...TLS_OPTIONS,
+    cert: pair.chain,
+    key,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    // OpenSSL resumes no session in which it asked for a certificate without one.
+    sessionIdContext: 'causeway',
+    // Client certificates are judged by inbound/client-certificate.ts: no authorities to load here, and none to name to clients.
+    ca: [],
+  })
+  return { pair, context }
 }
 
 /** A certificate in use, for expiry metrics and checks (KM-7). */

@@ -37,13 +37,15 @@ export interface Limits {
   /** Averaged over each `dataRateWindowMs` of DATA. */
   readonly minDataBytesPerSecond: number
   readonly dataRateWindowMs: number
+  /** From the reply to STARTTLS to the end of the handshake; then the connection is gone (PH-4). */
+  readonly tlsHandshakeMs: number
   /** From the final dot to the reply; then 451 4.3.0 and nothing is kept. */
   readonly dataProcessingMs: number
 
   // ---- stress mode: on at `stressOnRatio` of `connections`, off below `stressOffRatio` ----
   readonly stressOnRatio: number
   readonly stressOffRatio: number
-  /** Takes the place of `idleMs` and `dataBlockMs`. */
+  /** Takes the place of `idleMs`, `dataBlockMs` and `tlsHandshakeMs`. */
   readonly stressTimeoutMs: number
   /** Takes the place of `errorsPerSession`. */
   readonly stressErrorsPerSession: number
@@ -104,6 +106,7 @@ export const DEFAULT_LIMITS: Limits = {
   sessionMs: 3600 * SECOND_MS,
   minDataBytesPerSecond: 500,
   dataRateWindowMs: 30 * SECOND_MS,
+  tlsHandshakeMs: 30 * SECOND_MS,
   dataProcessingMs: MINUTE_MS,
 
   stressOnRatio: 0.9,

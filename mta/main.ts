@@ -26,7 +26,7 @@ export async function startRelay(configFile: string, write: (line: string) => vo
 }
 
 /**
- * Runs a relay until SIGTERM or SIGINT; SIGHUP reads the mapping table again. The log goes to stderr.
+ * Runs a relay until SIGTERM or SIGINT; SIGHUP reads certificates, keys and the mapping table again. The log goes to stderr.
  * @returns the process's exit code
  * @throws what makes a start impossible: SettingsFault, SpoolUnusable
  */

@@ -2,7 +2,7 @@
 import type { Direction } from '../rewrite-rules/index.ts'
 import type { QueueId } from './queue-id.ts'
 
-/** `owner-tenant`, `mailbox`: the route names of the configuration (product.md §8). Decided at intake, kept (rewriting.md §13). */
+/** A name of route-names.ts. Decided at intake, kept (rewriting.md §13). */
 export type RouteName = string
 
 export interface RecipientRecord {
@@ -20,6 +20,10 @@ export interface MessageRecord {
   readonly queueId: QueueId
   readonly project: string
   readonly direction: Direction
+  /** The tenant that handed it over, where that is proven (SP-4). */
+  readonly tenant?: string
+  /** The route of reports on it. Absent in records of the first version: that of the other direction. */
+  readonly returnRoute?: RouteName
   /** Mapping revision the message was rewritten with (RC-3). */
   readonly tableVersion: number
   /** ms since the epoch, of the 250 */
@@ -44,8 +48,6 @@ export interface MessageRecord {
   readonly isOwnReport: boolean
   /** Sent by a machine: never told of delays (DL-5). Absent: accepted by a version that didn't look. */
   readonly isAutomatic?: boolean
-  /** Where reports on it go: to the tenant that handed it over (rewriting.md §13). Absent without tenants. */
-  readonly returnRoute?: RouteName
   readonly recipients: readonly RecipientRecord[]
   /** Sizes of what will be sent: header block including its final empty line, and body; CRLF line ends, dots unstuffed. */
   readonly headerBytes: number

@@ -78,6 +78,7 @@ const limitSettings = {
     'A slower sender only holds a session.',
   ),
   dataRateWindowMs: limit('dataRateWindowMs', MS_LIMIT, 'Over which that rate is averaged.'),
+  tlsHandshakeMs: limit('tlsHandshakeMs', MS_LIMIT, 'Time for a TLS handshake; then the connection is closed.'),
   dataProcessingMs: limit(
     'dataProcessingMs',
     MS_LIMIT,
@@ -85,7 +86,11 @@ const limitSettings = {
   ),
   stressOnRatio: limit('stressOnRatio', ratio(0, 1), 'Share of `connections` in use at which stress mode begins.'),
   stressOffRatio: limit('stressOffRatio', ratio(0, 1), 'Share below which it ends.'),
-  stressTimeoutMs: limit('stressTimeoutMs', MS_LIMIT, 'In stress mode in place of `idleMs` and `dataBlockMs`.'),
+  stressTimeoutMs: limit(
+    'stressTimeoutMs',
+    MS_LIMIT,
+    'In stress mode in place of `idleMs`, `dataBlockMs` and `tlsHandshakeMs`.',
+  ),
   stressErrorsPerSession: limit(
     'stressErrorsPerSession',
     integer(1, 100_000),

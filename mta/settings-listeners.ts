@@ -37,7 +37,8 @@ const listenerSettings = {
   ),
   tls: required(
     oneOf('none', 'starttls'),
-    '`starttls`: peers show a client certificate and their mail a tenant proof. `none`: cleartext, on a loopback address only; there `allow` alone admits.',
+    '`starttls`: peers show a client certificate and their mail a tenant proof. `none`: cleartext, on a loopback address only; there `allow` alone admits. ' +
+      'So it does on a loopback address with `starttls` and `routes` in place of `tenants`, over TLS or not: nobody but this machine gets there.',
   ),
   allow: optional(
     list(range),

@@ -10,6 +10,7 @@ import { startAdminServer } from './admin/server.ts'
 import type { Readiness } from './admin/server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
 import { makeReport } from './bounce/report-message.ts'
+import { CurrentCredentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
 import { ConnectionSlots } from './inbound/connection-slots.ts'
 import { createInboundMetrics } from './inbound/inbound-metrics.ts'
@@ -17,6 +18,7 @@ import { LargeParts } from './inbound/large-parts.ts'
 import { startListener } from './inbound/listener.ts'
 import type { Listener } from './inbound/listener.ts'
 import { processMemoryUse } from './inbound/memory-use.ts'
+import { ProbeRate } from './inbound/probe.ts'
 import { CurrentTable } from './mapping/current-table.ts'
 import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
@@ -27,11 +29,12 @@ import { smartHosts } from './route-names.ts'
 import type { Settings } from './settings.ts'
 import { loadSpoolKey } from './spool/keys.ts'
 import { openSpool } from './spool/spool.ts'
+import { Tenants } from './tenants.ts'
 
 export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
   readonly ports: readonly number[]
-  /** Reads the mapping table again (SIGHUP). */
+  /** Reads certificates, keys, tokens and the mapping table again (SIGHUP). */
   reload(): Promise<void>
   /** Stops accepting, finishes or breaks off what is under way within `graceMs`, and closes the spool. */
   stop(graceMs: number): Promise<void>
@@ -59,6 +62,7 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
       metrics,
     })
     opened.defer(() => spool.close())
+    const credentials = new CurrentCredentials(settings, log)
     const markerKeys = await loadMarkerKeys(settings.marker.file)
 
     const currentTable = new CurrentTable({
@@ -78,7 +82,13 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     const queue = new Queue({
       spool,
       settings: { routes: smartHosts(settings), limits: settings.limits, retry: settings.retry },
-      outbound: createOutbound({ name: settings.name, limits: settings.limits, monotonicMs: monotonic, metrics }),
+      outbound: createOutbound({
+        name: settings.name,
+        limits: settings.limits,
+        credentials: () => credentials.get(),
+        monotonicMs: monotonic,
+        metrics,
+      }),
       makeReport: (message, recipients, willRetryUntil) =>
         makeReport(
           message,
@@ -112,6 +122,8 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     const largeParts = new LargeParts({ limits: settings.limits, log, metrics: inboundMetrics })
     opened.defer(() => largeParts.close())
     const slots = new ConnectionSlots(settings.limits)
+    const tenants = settings.tenants && new Tenants(settings.tenants)
+    const probeRate = new ProbeRate()
     const listeners: Listener[] = []
     let isStopping = false
     const readiness = (): Readiness => {
@@ -144,10 +156,18 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
         await startListener(listener, {
           name: settings.name,
           authservId: settings.name,
-          direction: listener.direction ?? 'out',
+          direction: listener.direction,
           limits: settings.limits,
+          credentials,
+          requireTls: settings.requireTls,
+          hasTenants: settings.tenants !== undefined,
           spool,
-          routes: { out: 'owner-tenant', in: 'mailbox' },
+          tenants,
+          proof: settings.proof,
+          tokens: () => credentials.get().tokens,
+          hasMx: false,
+          nonces: () => credentials.get().nonces,
+          probeRate,
           marker: markerKeys,
           largeParts,
           log,
@@ -172,7 +192,10 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
 
     return {
       ports,
-      reload: () => currentTable.reload(),
+      reload() {
+        credentials.reload()
+        return currentTable.reload()
+      },
       async stop(graceMs) {
         isStopping = true
         log.info('relay.stopping', {})

@@ -45,7 +45,7 @@ export interface ReportDeps {
 }
 
 const OTHER: Record<Direction, Direction> = { out: 'in', in: 'out' }
-/** Without tenants, so without a route back, a report takes the route of the other direction (rewriting.md §13). */
+/** What a record without `returnRoute` means: the route of the other direction (rewriting.md §13). */
 const ROUTE: Record<Direction, RouteName> = { out: 'owner-tenant', in: 'mailbox' }
 
 /**

@@ -1,32 +1,42 @@
 // One listener: takes connections, admits or refuses them, holds their sessions to the limits, and closes in good order. (DU-6)
 import { once } from 'node:events'
 import type { PinnedTable } from '../pinned-table.ts'
-import { addressRanges } from './admission.ts'
+import type { Credentials } from '../credentials.ts'
+import { Admission } from './admission.ts'
+import type { ListenerPeers, RelayPeers } from './admission.ts'
 import type { ConnectionSlots, SlotRefusal } from './connection-slots.ts'
+import type { Nonce } from '../nonces.ts'
+import { newQueueId } from '../queue-id.ts'
+import { ProbeReception } from './probe.ts'
+import type { ProbeRate } from './probe.ts'
+import { KnownChains } from './known-chains.ts'
 import { Reception } from './receive.ts'
-import type { Client, ReceiveDeps } from './receive.ts'
+import type { ReceiveDeps } from './receive.ts'
+import type { Client } from './receiving.ts'
 import { REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
 import { Session } from './session.ts'
 import type { SessionDeps } from './session.ts'
 import { RelayServer } from './smtp-quirks.ts'
 import type { Wire } from './smtp-quirks.ts'
+import type { Handshake } from './tls-handshake.ts'
 import type { Transaction } from './transaction.ts'
 
-export interface ListenerAddress {
-  readonly address: string
+export interface ListenerAddress extends ListenerPeers {
   /** 0: any free one. */
   readonly port: number
-  /** Addresses and CIDR ranges that may connect (SP-2). */
-  readonly allow: readonly string[]
 }
 
-export interface ListenerDeps extends ReceiveDeps {
+export interface ListenerDeps extends ReceiveDeps, RelayPeers {
+  /** Asked at each handshake, and for each client that shows a certificate (PH-4). */
+  readonly credentials: { get(): Pick<Credentials, 'certificates' | 'clientTrust'> }
   readonly spool: ReceiveDeps['spool'] & SessionDeps['spool']
   /** Asked at each message: undefined means 451, never unmapped. */
   readonly currentTable: { get(): PinnedTable | undefined }
   /** addr-spec; undefined: no mail to the unqualified postmaster */
   readonly postmaster: string | undefined
+  readonly nonces: () => readonly Nonce[]
+  readonly probeRate: ProbeRate
   /** One for all listeners of a relay: the limits are the relay's. */
   readonly slots: ConnectionSlots
   /** ms of a clock that never goes back */
@@ -58,7 +68,8 @@ const SLOT_REPLIES: Record<SlotRefusal, Reply> = {
 /** @throws when the address can't be listened on */
 export async function startListener(listener: ListenerAddress, deps: ListenerDeps): Promise<Listener> {
   const { limits, log, metrics, direction, slots } = deps
-  const ranges = addressRanges(listener.allow)
+  const admission = new Admission(listener, deps)
+  const knownChains = new KnownChains()
   const sessions = new Set<Session>()
   /** Sessions whose client is gone while their message still becomes durable. */
   const unsettled = new Set<Promise<unknown>>()
@@ -72,29 +83,64 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
     log.warn('client.refused', { address, reason: reply.reason })
   }
 
-  const replied = (reply: Reply): void => {
-    if (reply.code >= 400) metrics.refusals.inc({ direction, reason: reply.reason })
+  const replied = (address: string, reply: Reply): void => {
+    if (reply.refusesPeer === true) audit(address, reply)
+    if (reply.code >= 400) metrics.refusals.inc({ direction: direction ?? 'any', reason: reply.reason })
   }
 
-  const sessionDeps: Omit<SessionDeps, 'closed'> = {
+  const handshaken = (address: string, session: string, handshake: Handshake): void => {
+    if (handshake.kind === 'done') {
+      const { protocol, isResumed } = handshake.tls
+      metrics.handshakes.inc({ result: isResumed ? 'resumed' : 'full', protocol })
+    } else {
+      metrics.handshakes.inc({ result: handshake.reason, protocol: 'none' })
+      log.info('tls.failed', { session, address, reason: handshake.reason })
+    }
+  }
+
+  const probeDeps = { log, rate: deps.probeRate, monotonic: deps.monotonic, taken: () => metrics.probes.inc() }
+
+  const sessionDeps: Omit<SessionDeps, 'closed' | 'replied' | 'handshaken'> = {
     name: deps.name,
     limits,
     spool: deps.spool,
-    postmaster: deps.postmaster,
+    recipientRules: (peer) => {
+      const pinned = deps.currentTable.get()
+      return {
+        name: deps.name,
+        postmaster: deps.postmaster,
+        tenants: deps.tenants,
+        direction,
+        nonces: deps.nonces(),
+        isLocal: peer === 'local',
+        now: deps.now(),
+        map: pinned?.table.withPolicy(pinned.policy),
+      }
+    },
     log,
     now: deps.now,
     monotonic: deps.monotonic,
     hasTable: () => deps.currentTable.get() !== undefined,
     receive: (transaction: Transaction, client: Client) => {
+      if (transaction.isProbe) {
+        return new ProbeReception(probeDeps, transaction, client, newQueueId(deps.now()))
+      }
       const pinned = deps.currentTable.get()
       return pinned === undefined ? undefined : new Reception(deps, pinned, transaction, client)
     },
     isStressed: () => slots.isStressed,
-    replied,
+    offersTls: admission.offersTls,
+    admit(address, tls) {
+      const certificates = tls && knownChains.certificatesOf(tls)
+      const trust = deps.credentials.get().clientTrust
+      const verdict = admission.admit({ address, certificates, trust, now: deps.now() })
+      if (verdict.kind === 'admitted' && certificates !== undefined) knownChains.remember(certificates)
+      return verdict
+    },
   }
 
   const admit = (address: string): Reply | undefined => {
-    if (!ranges.includes(address)) return REPLIES.addressRefused
+    if (!admission.mayConnect(address)) return REPLIES.addressRefused
     const refusal = slots.take(address, deps.monotonic())
     if (refusal !== undefined) return SLOT_REPLIES[refusal]
     if (!isMemoryHigh) return undefined
@@ -108,6 +154,8 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
     const session = new Session(
       {
         ...sessionDeps,
+        replied: (reply) => replied(address, reply),
+        handshaken: (handshake) => handshaken(address, wire.id, handshake),
         closed: () => {
           sessions.delete(session)
           if (refusal === undefined) {
@@ -138,6 +186,12 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
       // A client may close its side behind its last command and still wait for the reply.
       allowHalfOpen: true,
     },
+    admission.offersTls
+      ? {
+          certificates: () => deps.credentials.get().certificates,
+          asksForCertificate: admission.asksForCertificate,
+        }
+      : undefined,
     openSession,
   )
   server.on('error', (error) => log.info('session.socket-error', { error }))

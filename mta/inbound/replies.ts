@@ -1,6 +1,8 @@
 // Every reply the relay's SMTP side gives: code (RFC 5321 §4.2), enhanced status code (RFC 3463), text. Nothing a client wrote stands in one. (PH-8)
 import type { EnhancedStatus, Refusal } from '../../rewrite-rules/index.ts'
 import type { QueueId } from '../queue-id.ts'
+import { CERTIFICATE_REFUSALS } from './client-certificate.ts'
+import type { CertificateRefusal } from './client-certificate.ts'
 
 export interface Reply {
   readonly code: number
@@ -8,6 +10,8 @@ export interface Reply {
   readonly reason: string
   /** The connection ends after it. */
   readonly closes: boolean
+  /** It says who may not send here, whatever he sends: for the audit (SP-9). */
+  readonly refusesPeer?: true
   /** As on the wire, CR LF included. */
   readonly line: string
 }
@@ -17,6 +21,9 @@ const MAX_TEXT = 200
 function reply(reason: string, code: number, status: EnhancedStatus, text: string, closes = false): Reply {
   return { code, reason, closes, line: `${code} ${status} ${text}\r\n` }
 }
+
+/** What an operator is told once an hour of each peer. */
+const peerRefusal = (refusal: Reply): Reply => ({ ...refusal, refusesPeer: true })
 
 const closing = (reason: string, code: number, status: EnhancedStatus, text: string) =>
   reply(reason, code, status, text, true)
@@ -31,7 +38,7 @@ export const REPLIES = {
   startData: { code: 354, reason: 'start-data', closes: false, line: '354 End data with <CR><LF>.<CR><LF>\r\n' },
 
   // ---- in place of the greeting ----
-  addressRefused: closing('address-refused', 554, '5.7.1', 'No SMTP service for your address'),
+  addressRefused: peerRefusal(closing('address-refused', 554, '5.7.1', 'No SMTP service for your address')),
   tooManyConnections: closing('too-many-connections', 421, '4.3.2', 'Too many connections, try again later'),
   tooManyFromAddress: closing(
     'too-many-from-address',
@@ -41,6 +48,11 @@ export const REPLIES = {
   ),
   tooFast: closing('too-fast', 421, '4.3.2', 'Too many new connections from your address, try again later'),
   memoryHigh: closing('memory-high', 421, '4.3.2', 'Busy, try again later'),
+
+  // ---- TLS ----
+  startTls: reply('start-tls', 220, '2.0.0', 'Ready to start TLS'),
+  alreadySecure: reply('already-secure', 503, '5.5.1', 'TLS is on already'),
+  tlsFirst: peerRefusal(reply('tls-first', 530, '5.7.0', 'Must issue a STARTTLS command first')),
 
   // ---- the session ----
   shuttingDown: closing('shutting-down', 421, '4.3.2', 'Service is shutting down, try again later'),
@@ -80,12 +92,21 @@ export const REPLIES = {
     '4.5.3',
     'Too many recipients, send the rest in another transaction',
   ),
+  senderNotOurs: reply('sender-not-ours', 550, '5.7.1', 'Sender domain is not served here'),
+  mayNotRelay: reply('relay-denied', 550, '5.7.1', 'Relaying denied'),
+  probeApart: reply('probe-apart', 452, '4.5.3', 'Send this recipient in a transaction of its own'),
   noPostmaster: reply('no-postmaster', 550, '5.1.1', 'No postmaster here'),
   tooBig: reply('too-big', 552, '5.3.4', 'Message too big'),
   spoolFull: reply('spool-full', 452, '4.3.1', 'Insufficient storage, try again later'),
 
   // ---- the message ----
   noTable: reply('no-table', 451, '4.3.5', 'Not ready to take mail, try again later'),
+  noProof: reply('tenant-proof', 550, '5.7.1', 'Message does not prove that it comes from a tenant served here'),
+  foreignTenant: reply('foreign-tenant', 550, '5.7.1', 'Message comes from a tenant not served here'),
+  noRoute: reply('no-route', 451, '4.3.5', 'No route for this message, try again later'),
+  routedBack: reply('routed-back', 451, '4.4.6', 'Message would go back to where it came from'),
+  probeTooBig: reply('probe-too-big', 552, '5.3.4', 'Message too big'),
+  tooManyProbes: reply('too-many-probes', 451, '4.7.1', 'Too many probes, try again later'),
   localError: closing('local-error', 451, '4.3.0', 'Local error, try again later'),
   spoolBroken: reply('spool-broken', 451, '4.3.0', 'Local error, try again later'),
   partsBusy: reply('parts-busy', 451, '4.3.0', 'Busy, try again later'),
@@ -99,9 +120,30 @@ export function greeting(name: string): Reply {
   return { code: 220, reason: 'greeting', closes: false, line: `220 ${name} ESMTP Causeway\r\n` }
 }
 
+/** Refusals by certificate, and of one that is nobody's of this address. */
+const CERTIFICATE_REPLIES = Object.fromEntries(
+  [...CERTIFICATE_REFUSALS, 'unknown' as const].map((reason) => {
+    const text = reason === 'missing' ? 'A client certificate is needed' : 'Client certificate not accepted'
+    return [reason, peerRefusal(reply(`certificate-${reason}`, 550, '5.7.1', text))]
+  }),
+)
+
+/** What is wrong with a certificate is for our log: who tries others' names need not learn it. */
+export function certificateRefusal(reason: CertificateRefusal | 'unknown'): Reply {
+  const refusal = CERTIFICATE_REPLIES[reason]
+  if (refusal === undefined) throw new Error(`unreachable: no reply for ${reason}`)
+  return refusal
+}
+
+/** How TLS stands on a connection: `offered` can be had, `on` is, and then REQUIRETLS can be kept (RFC 8689 §3). */
+export type TlsStanding = 'none' | 'offered' | 'on'
+
+const TLS_KEYWORDS: Record<TlsStanding, readonly string[]> = { none: [], offered: ['STARTTLS'], on: ['REQUIRETLS'] }
+
 /** PH-7. An enhanced status code never stands here (RFC 2034 §3). */
-export function ehloReply(name: string, sizeBytes: number): Reply {
-  const lines = [name, 'PIPELINING', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES', 'DSN', `SIZE ${sizeBytes}`]
+export function ehloReply(name: string, sizeBytes: number, tls: TlsStanding): Reply {
+  const keywords = ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES', 'DSN', ...TLS_KEYWORDS[tls]]
+  const lines = [name, ...keywords, `SIZE ${sizeBytes}`]
   const last = lines.length - 1
   return {
     code: 250,

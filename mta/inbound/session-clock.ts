@@ -1,12 +1,13 @@
-// How long a client may take: idle, one block of DATA, all of DATA, its rate, the session, and how long we may take ourselves.
+// How long a client may take: idle, a TLS handshake, one block of DATA, all of DATA, its rate, the session, and how long we may take ourselves.
 // (reliability-security.md §4) Pure: whoever asks says what time it is. All times in ms of a clock that never goes back.
 import type { Limits } from '../limits.ts'
 
 /** `processing` is ours: the client waits for us. */
-export type Overdue = 'idle' | 'data-block' | 'data' | 'data-rate' | 'session' | 'processing'
+export type Overdue = 'idle' | 'handshake' | 'data-block' | 'data' | 'data-rate' | 'session' | 'processing'
 
 type Phase =
   | { readonly kind: 'commands' }
+  | { readonly kind: 'handshake' }
   | { readonly kind: 'data'; readonly startedAt: number; windowStart: number; windowBytes: number }
   | { readonly kind: 'processing'; readonly startedAt: number }
 
@@ -27,6 +28,12 @@ export class SessionClock {
   /** A command was answered. */
   answered(now: number): void {
     this.#phase = { kind: 'commands' }
+    this.#waitingSince = now
+  }
+
+  /** STARTTLS was answered; octets alone buy no time until `answered`. */
+  handshakeBegins(now: number): void {
+    this.#phase = { kind: 'handshake' }
     this.#waitingSince = now
   }
 
@@ -70,13 +77,23 @@ export class SessionClock {
    * @param isStressed  most connections are in use: nobody may dawdle
    */
   overdue(now: number, isStressed: boolean): Overdue | undefined {
-    const { idleMs, dataBlockMs, dataMs, sessionMs, stressTimeoutMs, dataProcessingMs, dataRateWindowMs } = this.#limits
+    const {
+      idleMs,
+      tlsHandshakeMs,
+      dataBlockMs,
+      dataMs,
+      sessionMs,
+      stressTimeoutMs,
+      dataProcessingMs,
+      dataRateWindowMs,
+    } = this.#limits
     const phase = this.#phase
     if (phase.kind === 'processing') return now - phase.startedAt > dataProcessingMs ? 'processing' : undefined
     if (now - this.#startedAt > sessionMs) return 'session'
     const waitedMs = this.#heldSince === undefined ? now - this.#waitingSince : 0
     const within = (limitMs: number) => waitedMs <= (isStressed ? Math.min(limitMs, stressTimeoutMs) : limitMs)
     if (phase.kind === 'commands') return within(idleMs) ? undefined : 'idle'
+    if (phase.kind === 'handshake') return within(tlsHandshakeMs) ? undefined : 'handshake'
     if (!within(dataBlockMs)) return 'data-block'
     if (now - phase.startedAt > dataMs) return 'data'
     const isWindowOver = this.#heldSince === undefined && now - phase.windowStart > dataRateWindowMs

@@ -6,12 +6,15 @@ import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
 import { hasArguments, parseHello, parseMail, parseRcpt, verbOf } from './command-grammar.ts'
 import type { CommandLine } from './command-reader.ts'
 import type { DataReader } from './data-reader.ts'
+import type { PeerVerdict } from './admission.ts'
+import type { RecipientRules } from './recipients.ts'
 import { ehloReply, greeting, heloReply, isPermanentFailure, REPLIES } from './replies.ts'
-import type { Reply } from './replies.ts'
-import type { Client, Reception } from './receive.ts'
+import type { Reply, TlsStanding } from './replies.ts'
+import type { Client, Receiving } from './receiving.ts'
 import { SessionClock } from './session-clock.ts'
 import type { Overdue } from './session-clock.ts'
 import type { Dialogue, Wire } from './smtp-quirks.ts'
+import type { Handshake, HandshakeFailure, TlsState } from './tls-handshake.ts'
 import { declaredBytes, refuseMail, Transaction } from './transaction.ts'
 
 export interface SessionDeps {
@@ -19,7 +22,7 @@ export interface SessionDeps {
   readonly name: string
   readonly limits: Limits
   readonly spool: Pick<Spool, 'checkRoom'>
-  readonly postmaster: string | undefined
+  readonly recipientRules: (peer: Client['peer']) => RecipientRules
   readonly log: Log
   /** ms since the epoch */
   readonly now: () => number
@@ -27,27 +30,19 @@ export interface SessionDeps {
   readonly monotonic: () => number
   readonly hasTable: () => boolean
   /** undefined: no table, after all. */
-  readonly receive: (transaction: Transaction, client: Client) => Reception | undefined
+  readonly receive: (transaction: Transaction, client: Client) => Receiving | undefined
   readonly isStressed: () => boolean
+  readonly offersTls: boolean
+  /** Whether the client may send mail; `tls`: undefined in cleartext. */
+  readonly admit: (address: string, tls: TlsState | undefined) => PeerVerdict
+  readonly handshaken: (handshake: Handshake) => void
   readonly replied: (reply: Reply) => void
   readonly closed: () => void
 }
 
 /** Verbs of RFC 5321 and its extensions that are known and not offered. (SP-7, PH-7) */
-const NOT_OFFERED = new Set([
-  'AUTH',
-  'BDAT',
-  'ETRN',
-  'EXPN',
-  'HELP',
-  'PROXY',
-  'STARTTLS',
-  'TURN',
-  'VRFY',
-  'XCLIENT',
-  'XFORWARD',
-])
-const OFFERED = ['DATA', 'EHLO', 'HELO', 'MAIL', 'NOOP', 'QUIT', 'RCPT', 'RSET']
+const NOT_OFFERED = new Set(['AUTH', 'BDAT', 'ETRN', 'EXPN', 'HELP', 'PROXY', 'TURN', 'VRFY', 'XCLIENT', 'XFORWARD'])
+const OFFERED = ['DATA', 'EHLO', 'HELO', 'MAIL', 'NOOP', 'QUIT', 'RCPT', 'RSET', 'STARTTLS']
 const SMTP_VERBS = [...OFFERED, ...NOT_OFFERED].filter((verb) => verb !== 'PROXY')
 const MAX_LONG_LINES = 3
 
@@ -57,7 +52,7 @@ const MAX_LONG_LINES = 3
  */
 const ENDS_GROUP = new Set(['BDAT', 'DATA', 'EHLO', 'HELO', 'STARTTLS'])
 
-const OVERDUE_REPLIES: Record<Exclude<Overdue, 'processing'>, Reply> = {
+const OVERDUE_REPLIES: Record<Exclude<Overdue, 'processing' | 'handshake'>, Reply> = {
   idle: REPLIES.timeout,
   'data-block': REPLIES.timeout,
   data: REPLIES.timeout,
@@ -74,9 +69,12 @@ export class Session implements Dialogue {
   #isOver = false
   /** No line was complete yet: the client may be something else than an SMTP client. */
   #isFirstLine = true
+  #tls: TlsState | undefined
+  /** What became of the question whether the client may send: asked once, at the first MAIL, and again inside TLS. */
+  #verdict: PeerVerdict | undefined
   #hello: { readonly name: string; readonly isEsmtp: boolean } | undefined
   #transaction: Transaction | undefined
-  #reception: Reception | undefined
+  #reception: Receiving | undefined
   /** Ends the wait for a message that takes too long. */
   #giveUp: (() => void) | undefined
   /** The reception, which may take longer than the client is kept waiting; and the answer to the client. */
@@ -142,7 +140,36 @@ export class Session implements Dialogue {
     // Before EHLO, and after HELO, PIPELINING was not offered. (PH-6)
     else if (hasMore && verb !== 'QUIT' && (ENDS_GROUP.has(verb) || this.#hello?.isEsmtp !== true))
       this.#end(REPLIES.earlyTalker)
-    else this.#answer(this.#judge(line, verb))
+    else {
+      const reply = this.#judge(line, verb)
+      this.#answer(reply)
+      if (reply === REPLIES.startTls && !this.#isOver) this.#startTls()
+    }
+  }
+
+  #startTls(): void {
+    this.#write()
+    this.#clock.handshakeBegins(this.#deps.monotonic())
+    this.#wire.startTls()
+  }
+
+  /** RFC 3207 §4.2: what the client said before is forgotten. Inside TLS it may be somebody else again, and no SMTP client at all. */
+  secured(tls: TlsState): void {
+    this.#deps.handshaken({ kind: 'done', tls })
+    this.#tls = tls
+    this.#verdict = undefined
+    this.#hello = undefined
+    this.#transaction = undefined
+    this.#isFirstLine = true
+    this.#clock.answered(this.#deps.monotonic())
+  }
+
+  /** The connection is gone with it. */
+  handshakeFailed(reason: HandshakeFailure): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#deps.handshaken({ kind: 'failed', reason })
+    this.#wire.destroy()
   }
 
   /** The reply to a command; what it changes is changed. */
@@ -167,10 +194,25 @@ export class Session implements Dialogue {
         return REPLIES.noop
       case 'QUIT':
         return REPLIES.bye
+      case 'STARTTLS':
+        return this.#judgeStartTls(line)
       default:
         this.#junk++
         return NOT_OFFERED.has(verb) ? REPLIES.notImplemented : REPLIES.unknownCommand
     }
+  }
+
+  #judgeStartTls(line: string): Reply {
+    if (hasArguments(line, 'STARTTLS')) return REPLIES.badSyntax
+    if (this.#tls !== undefined) return REPLIES.alreadySecure
+    if (this.#deps.offersTls) return REPLIES.startTls
+    this.#junk++
+    return REPLIES.notImplemented
+  }
+
+  get #tlsStanding(): TlsStanding {
+    if (this.#tls !== undefined) return 'on'
+    return this.#deps.offersTls ? 'offered' : 'none'
   }
 
   #sayHello(line: string, isEsmtp: boolean): Reply {
@@ -179,18 +221,21 @@ export class Session implements Dialogue {
     if (this.#hello !== undefined) this.#junk++
     this.#hello = { name: name.value, isEsmtp }
     this.#transaction = undefined // RFC 5321 §4.1.4: as RSET
-    return isEsmtp ? ehloReply(this.#deps.name, this.#deps.limits.messageBytes) : heloReply(this.#deps.name)
+    const { name: ourName, limits } = this.#deps
+    return isEsmtp ? ehloReply(ourName, limits.messageBytes, this.#tlsStanding) : heloReply(ourName)
   }
 
   #mail(line: string): Reply {
     const { limits, spool } = this.#deps
     if (this.#hello === undefined) return REPLIES.helloFirst
     if (this.#transaction !== undefined) return REPLIES.transactionOpen
+    this.#verdict ??= this.#deps.admit(this.#wire.remoteAddress, this.#tls)
+    if (this.#verdict.kind === 'refused') return this.#verdict.reply
     if (this.#isLeaving) return REPLIES.shuttingDown
     if (this.#messages >= limits.messagesPerConnection) return REPLIES.tooManyMessages
     const mail = parseMail(line)
     if (mail.kind === 'refused') return mail.reply
-    const refusal = refuseMail(mail.value, limits)
+    const refusal = refuseMail(mail.value, limits, this.#tls !== undefined)
     if (refusal !== undefined) return refusal
     if (!this.#deps.hasTable()) return REPLIES.noTable
     try {
@@ -209,11 +254,12 @@ export class Session implements Dialogue {
     const transaction = this.#transaction
     if (this.#hello === undefined) return REPLIES.helloFirst
     if (transaction === undefined) return REPLIES.mailFirst
+    const { peer } = this.#admitted()
     const rcpt = parseRcpt(line, transaction.isSmtpUtf8)
     const reply =
       rcpt.kind === 'refused'
         ? rcpt.reply
-        : transaction.addRecipient(rcpt.value, this.#deps.limits, this.#deps.postmaster)
+        : transaction.addRecipient(rcpt.value, this.#deps.limits, this.#deps.recipientRules(peer))
     if (reply !== REPLIES.recipientOk) transaction.hadRefusedRecipient = true
     return reply
   }
@@ -224,7 +270,13 @@ export class Session implements Dialogue {
     if (transaction === undefined) return REPLIES.mailFirst
     if (transaction.recipientCount === 0)
       return transaction.hadRefusedRecipient ? REPLIES.noRecipients : REPLIES.recipientFirst
-    const client = { helloName: this.#hello.name, address: this.#wire.remoteAddress, isEsmtp: this.#hello.isEsmtp }
+    const client: Client = {
+      helloName: this.#hello.name,
+      address: this.#wire.remoteAddress,
+      isEsmtp: this.#hello.isEsmtp,
+      tls: this.#tls,
+      peer: this.#admitted().peer,
+    }
     this.#reception = this.#deps.receive(transaction, client)
     if (this.#reception === undefined) {
       this.#transaction = undefined
@@ -233,6 +285,13 @@ export class Session implements Dialogue {
     this.#wire.startData()
     this.#clock.dataBegins(this.#deps.monotonic())
     return REPLIES.startData
+  }
+
+  /** What let the client begin a transaction. */
+  #admitted(): PeerVerdict & { kind: 'admitted' } {
+    if (this.#verdict?.kind !== 'admitted')
+      throw new Error('unreachable: a transaction of a client that was not admitted')
+    return this.#verdict
   }
 
   data(content: Buffer, reader: DataReader): Promise<void> | undefined {
@@ -272,7 +331,7 @@ export class Session implements Dialogue {
     if (this.#isLeaving) this.#end(REPLIES.shuttingDown)
   }
 
-  #concludeWithin(reception: Reception, reader: DataReader): Promise<Reply> {
+  #concludeWithin(reception: Receiving, reader: DataReader): Promise<Reply> {
     if (reader.hasBareLineEnd) return reception.refuse(REPLIES.bareLineEnd)
     if (reader.sizeBytes > this.#deps.limits.messageBytes) return reception.refuse(REPLIES.tooBig)
     const tooLate = new Promise<Reply>((resolve) => {
@@ -317,6 +376,7 @@ export class Session implements Dialogue {
   checkTime(): void {
     const overdue = this.#isOver ? undefined : this.#clock.overdue(this.#deps.monotonic(), this.#deps.isStressed())
     if (overdue === 'processing') this.#giveUp?.()
+    else if (overdue === 'handshake') this.handshakeFailed('timeout')
     else if (overdue !== undefined) this.#end(OVERDUE_REPLIES[overdue])
   }
 

@@ -5,8 +5,11 @@ import { SMTPServer } from 'smtp-server'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js'
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js'
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js'
+import type { TLSSocket } from 'node:tls'
 import { SmtpInput } from './input.ts'
 import type { InputHandler } from './input.ts'
+import { startHandshake } from './tls-handshake.ts'
+import type { Handshake, HandshakeFailure, TlsOffer, TlsState } from './tls-handshake.ts'
 
 /** One connection's dialogue, as the connection sees it. */
 export interface Dialogue extends InputHandler {
@@ -14,6 +17,9 @@ export interface Dialogue extends InputHandler {
   opened(): void
   /** The client had its chance to talk too early. */
   greet(): void
+  /** From now on the client is heard through TLS. */
+  secured(tls: TlsState): void
+  handshakeFailed(reason: HandshakeFailure): void
   /** The package wants to end the session with a reply of its own. */
   fault(code: number): void
   closed(): void
@@ -28,6 +34,8 @@ export interface Wire {
   /** Resolves when the socket takes more; undefined: it does. */
   drained(): Promise<void> | undefined
   startData(): void
+  /** After the reply to STARTTLS: nothing more of the client is read in cleartext, and nothing written. */
+  startTls(): void
   /** Ends the connection after what was written. What the client still sends is thrown away. */
   close(): void
   destroy(): void
@@ -35,14 +43,18 @@ export interface Wire {
 
 export class RelayConnection extends SMTPConnection implements Wire {
   readonly #dialogue: Dialogue
+  readonly #tlsOffer: TlsOffer | undefined
+  /** While its handshake is under way. */
+  #handshake: TLSSocket | undefined
 
   constructor(
-    server: SMTPServer,
+    server: RelayServer,
     socket: Socket,
     options: SMTPConnectionOptions | null,
     dialogue: (wire: Wire) => Dialogue,
   ) {
     super(server, socket, options)
+    this.#tlsOffer = server.tlsOffer
     this.#dialogue = dialogue(this)
   }
 
@@ -103,7 +115,10 @@ export class RelayConnection extends SMTPConnection implements Wire {
   }
 
   write(text: string): void {
-    if (!this._socket.destroyed && this._socket.writable) this._socket.write(text, 'latin1')
+    // Between the reply to STARTTLS and the end of the handshake `_socket` is the bare one still.
+    if (this.#handshake === undefined && !this._socket.destroyed && this._socket.writable) {
+      this._socket.write(text, 'latin1')
+    }
   }
 
   drained(): Promise<void> | undefined {
@@ -124,17 +139,64 @@ export class RelayConnection extends SMTPConnection implements Wire {
     if (this._parser instanceof SmtpInput) this._parser.startData()
   }
 
+  /**
+   * QUIRK: the package's `upgrade` would show its own certificate to a client that names no server, takes ours from a list made at its start,
+   * and reports a failed handshake with the peer's text. As there, the parser is retired with all that it holds: what the client sent in
+   * cleartext behind STARTTLS is never read as a command (PH-3).
+   */
+  startTls(): void {
+    if (this.#tlsOffer === undefined || this._parser === false) throw new Error('unreachable: STARTTLS was not offered')
+    const raw = this._socket
+    raw.unpipe(this._parser)
+    this._parser.isClosed = true
+    this._parser = this._createParser()
+    this._upgrading = true
+    this.#handshake = startHandshake(raw, this.#tlsOffer, (handshake) =>
+      this.#safely(() => this.#handshaken(handshake)),
+    )
+  }
+
+  #handshaken(handshake: Handshake): void {
+    const socket = this.#handshake
+    if (handshake.kind === 'failed' || socket === undefined) {
+      this.#dialogue.handshakeFailed(handshake.kind === 'failed' ? handshake.reason : 'other')
+      return
+    }
+    this.#handshake = undefined
+    this._upgrading = false
+    this._socket = socket
+    this.secure = true
+    socket.on('error', (error) => this._onError(error))
+    socket.on('close', (hadError) => this._onCloseEvent(hadError))
+    this.#dialogue.secured(handshake.tls)
+    if (this._parser !== false && !this._closing) socket.pipe(this._parser)
+  }
+
+  /** In a handshake there is nothing to say good-bye with. */
+  override close(): void {
+    if (this.#handshake !== undefined) this.#handshake.destroy()
+    super.close()
+  }
+
   destroy(): void {
-    this._socket.destroy()
+    // From above: what lies below goes with it.
+    ;(this.#handshake ?? this._socket).destroy()
   }
 }
 
 export class RelayServer extends SMTPServer {
   #accepted = 0
   readonly #dialogue: (wire: Wire) => Dialogue
+  /** undefined: there is no STARTTLS. */
+  readonly tlsOffer: TlsOffer | undefined
 
-  constructor(options: ConstructorParameters<typeof SMTPServer>[0], dialogue: (wire: Wire) => Dialogue) {
+  constructor(
+    options: ConstructorParameters<typeof SMTPServer>[0],
+    tlsOffer: TlsOffer | undefined,
+    dialogue: (wire: Wire) => Dialogue,
+  ) {
     super(options)
+    this.tlsOffer = tlsOffer
     this.#dialogue = dialogue
   }
 
@@ -162,7 +224,17 @@ export class RelayServer extends SMTPServer {
 
 /** What of the package is overridden above or called from there, by class. */
 export const REPLACED = {
-  SMTPConnection: ['init', '_createParser', '_armTimeout', 'send', '_onClose', '_setListeners', 'close'],
+  SMTPConnection: [
+    'init',
+    '_createParser',
+    '_armTimeout',
+    'send',
+    '_onClose',
+    '_onCloseEvent',
+    '_onError',
+    '_setListeners',
+    'close',
+  ],
   SMTPServer: ['_handleProxy', 'connect', '_onError'],
   SMTPStream: ['_write', '_flushData'],
 } as const

@@ -8,7 +8,7 @@ import type { MessageRecord, RouteName } from '../message-record.ts'
 import type { Attempt, Outbound, OutboundPlace } from '../outbound/deliver.ts'
 import { judgeMissingRoute } from '../outbound/outcome.ts'
 import type { HostVerdict, Outcome } from '../outbound/outcome.ts'
-import { nextHopsOf } from '../outbound/route.ts'
+import { routeFinder } from '../outbound/route.ts'
 import type { QueueId } from '../queue-id.ts'
 import type { RetrySettings, SmartHost } from '../settings.ts'
 import { SpoolDamaged } from '../spool/contract.ts'
@@ -79,7 +79,7 @@ export class Queue {
   constructor(deps: QueueDeps) {
     this.#deps = deps
     this.#waiting = new Waiting({
-      hops: nextHopsOf(deps.settings.routes),
+      hopOf: routeFinder(deps.settings.routes, undefined),
       perHost: deps.settings.limits.nextHopConnectionsPerHost,
       retry: deps.settings.retry,
       monotonicMs: deps.monotonicMs,
@@ -386,13 +386,13 @@ export class Queue {
   #tell(
     { spooled: { record } }: InHand,
     { results }: Settled,
-    from: Pick<Attempt, 'remote' | 'connectMs' | 'sendMs'>,
+    from: Pick<Attempt, 'remote' | 'tls' | 'connectMs' | 'sendMs'>,
     when: { attempt: number; startedAt: number; dueMs: number },
   ): void {
     const now = this.#deps.now()
     const retryAt = now + Math.max(0, when.dueMs - this.#deps.monotonicMs())
     for (const { recipient, outcome } of results) {
-      const { remote, connectMs, sendMs } = from
+      const { remote, tls, connectMs, sendMs } = from
       const { attempt, startedAt } = when
       const event = {
         record,
@@ -401,6 +401,7 @@ export class Queue {
         result: outcome.kind,
         reply: outcome.reply,
         remote,
+        tls,
         startedAt,
         connectMs,
         sendMs,
@@ -514,7 +515,7 @@ export class Queue {
         outcome: givenUp(last.reply),
       }))
       const nowMs = this.#deps.monotonicMs()
-      const from = { remote: last.remote, offersDsn: false, connectMs: 0, sendMs: 0 }
+      const from = { remote: last.remote, tls: undefined, offersDsn: false, connectMs: 0, sendMs: 0 }
       const settled = await this.#settle(delivery, inHand, results, from, nowMs)
       this.#tell(inHand, settled, from, { attempt: delivery.attempts, startedAt: this.#deps.now(), dueMs: nowMs })
       if (settled.results.some(({ outcome }) => outcome.kind === 'deferred')) this.#waiting.makeReady(delivery)
@@ -635,5 +636,5 @@ function outcomeAt({ outcomes }: Attempt, index: number): Outcome {
 
 function attemptWithoutRoute({ recipients: all }: MessageRecord, recipients: readonly number[]): Attempt {
   const outcomes = recipients.map((recipient) => judgeMissingRoute(all[recipient]?.route ?? ''))
-  return { outcomes, host: 'well', remote: '', offersDsn: false, connectMs: 0, sendMs: 0 }
+  return { outcomes, host: 'well', remote: '', tls: undefined, offersDsn: false, connectMs: 0, sendMs: 0 }
 }

@@ -8,9 +8,11 @@ import { emptyMetrics } from '../../../common/metrics.ts'
 import type { Metrics } from '../../../common/metrics.ts'
 import { ConnectionSlots } from '../../../mta/inbound/connection-slots.ts'
 import { createInboundMetrics } from '../../../mta/inbound/inbound-metrics.ts'
+import { ProbeRate } from '../../../mta/inbound/probe.ts'
+import { ProofTokens } from '../../../mta/proof-tokens.ts'
 import { LargeParts } from '../../../mta/inbound/large-parts.ts'
 import { startListener } from '../../../mta/inbound/listener.ts'
-import type { ListenerDeps } from '../../../mta/inbound/listener.ts'
+import type { ListenerAddress, ListenerDeps } from '../../../mta/inbound/listener.ts'
 import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
 import type { Limits } from '../../../mta/limits.ts'
 import type { MessageRecord } from '../../../mta/message-record.ts'
@@ -33,6 +35,7 @@ export interface ReceivingRelayOptions {
   /** Puts something between the listener and what it works with. */
   readonly deps?: (deps: ListenerDeps) => Partial<ListenerDeps>
   readonly allow?: readonly string[]
+  readonly listener?: Partial<ListenerAddress>
   readonly largePartScript?: URL
 }
 
@@ -116,11 +119,19 @@ export class ReceivingRelay implements AsyncDisposable {
       authservId: 'relay.example',
       direction: 'out',
       limits,
+      credentials: { get: () => ({ certificates: [], clientTrust: [] }) },
+      requireTls: true,
+      hasTenants: false,
       spool,
       currentTable: {
         get: () => (box.relay?.table === undefined ? undefined : { table: box.relay.table, policy: DEFAULT_POLICY }),
       },
-      routes: { out: 'owner-tenant', in: 'mailbox' },
+      tenants: undefined,
+      proof: { need: 'token', crossTenantId: 'count' },
+      tokens: () => new ProofTokens(),
+      hasMx: false,
+      nonces: () => [],
+      probeRate: new ProbeRate(),
       marker: MARKER,
       postmaster: undefined,
       slots: new ConnectionSlots(limits),
@@ -139,7 +150,15 @@ export class ReceivingRelay implements AsyncDisposable {
     }
     const deps = { ...plain, ...options.deps?.(plain) }
     const listener = await startListener(
-      { address: '127.0.0.1', port: 0, allow: options.allow ?? ['127.0.0.0/8'] },
+      {
+        address: '127.0.0.1',
+        port: 0,
+        tls: 'none',
+        allow: options.allow ?? ['127.0.0.0/8'],
+        clientNames: [],
+        staticPeers: [],
+        ...options.listener,
+      },
       deps,
     )
     const relay = new ReceivingRelay({

@@ -1,12 +1,23 @@
 // PH-8 and RFC 3463: the form of everything we say.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ehloReply, greeting, heloReply, queuedReply, refusalReply, REPLIES } from '../../../mta/inbound/replies.ts'
+import { CERTIFICATE_REFUSALS } from '../../../mta/inbound/client-certificate.ts'
+import {
+  certificateRefusal,
+  ehloReply,
+  greeting,
+  heloReply,
+  queuedReply,
+  refusalReply,
+  REPLIES,
+} from '../../../mta/inbound/replies.ts'
+import type { TlsStanding } from '../../../mta/inbound/replies.ts'
 import { newQueueId } from '../../../mta/queue-id.ts'
 import { Refusal } from '../../../rewrite-rules/index.ts'
 
 const all = [
   ...Object.values(REPLIES),
+  ...CERTIFICATE_REFUSALS.map(certificateRefusal),
   greeting('relay.example'),
   heloReply('relay.example'),
   queuedReply(newQueueId(0)),
@@ -36,21 +47,21 @@ test('PH-8 no reply names a version', () => {
   for (const { line } of all) assert.doesNotMatch(line, /node|smtp-server|\d+\.\d+\.\d+[^ ]/i)
 })
 
-test('PH-7 EHLO', () => {
-  assert.equal(
-    ehloReply('relay.example', 209_715_200).line,
-    [
-      '250-relay.example',
-      '250-PIPELINING',
-      '250-8BITMIME',
-      '250-SMTPUTF8',
-      '250-ENHANCEDSTATUSCODES',
-      '250-DSN',
-      '250 SIZE 209715200',
-      '',
-    ].join('\r\n'),
-  )
-})
+const ehlo: [tls: TlsStanding, offered: readonly string[], why: string][] = [
+  ['none', [], 'a listener without TLS'],
+  ['offered', ['STARTTLS'], 'in cleartext nobody can keep REQUIRETLS'],
+  ['on', ['REQUIRETLS'], 'PH-3: not again inside TLS; RFC 8689 §3'],
+]
+for (const [tls, offered, why] of ehlo) {
+  test(`PH-7 EHLO, TLS ${tls}: ${why}`, () => {
+    const always = ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES', 'DSN']
+    const lines = ['relay.example', ...always, ...offered]
+    assert.equal(
+      ehloReply('relay.example', 209_715_200, tls).line,
+      `${lines.map((line) => `250-${line}\r\n`).join('')}250 SIZE 209715200\r\n`,
+    )
+  })
+}
 
 test('a refusal of the engine is said in its own words, made harmless and short', () => {
   assert.equal(

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { receivedField, rfc5322Date, traceField, withoutForgedFields } from '../../../mta/inbound/trace-fields.ts'
+import type { ReceivedClause } from '../../../mta/inbound/trace-fields.ts'
 import { scanHeader } from '../../../rewrite-rules/index.ts'
 
 const CLAUSE = {
@@ -23,9 +24,12 @@ test('R79 Received says who, with what, as what and when, and for whom it doesn�
   )
 })
 
-const protocols: [over: Partial<typeof CLAUSE>, text: RegExp, why: string][] = [
+const protocols: [over: Partial<ReceivedClause>, text: RegExp, why: string][] = [
   [{ isEsmtp: false }, / with SMTP id /, 'HELO'],
   [{ isSmtpUtf8: true }, / with UTF8SMTP id /, 'RFC 6531 §4.3'],
+  [{ tls: {} }, / with ESMTPS id /, 'RFC 3848'],
+  [{ isSmtpUtf8: true, tls: {} }, / with UTF8SMTPS id /, 'RFC 6531 §4.3'],
+  [{ isEsmtp: false, tls: {} }, / with SMTP id /, 'HELO inside TLS: there is no word for it'],
   [{ address: '2001:db8::1' }, /\(\[IPv6:2001:db8::1\]\)/, 'RFC 5321 §4.1.3'],
 ]
 for (const [over, text, why] of protocols) {

@@ -2,10 +2,12 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import assert from 'node:assert/strict'
 
 export class TranscriptClient {
-  readonly socket: Socket
+  socket: Socket
   #text = ''
   #isClosed = false
   #wake: (() => void) | undefined
@@ -13,6 +15,10 @@ export class TranscriptClient {
   private constructor(socket: Socket) {
     this.socket = socket
     socket.setNoDelay(true)
+    this.#listen(socket)
+  }
+
+  #listen(socket: Socket): void {
     socket.on('data', (chunk: Buffer) => {
       this.#text += chunk.toString('latin1')
       this.#wake?.()
@@ -42,6 +48,30 @@ export class TranscriptClient {
     await client.expect(220)
     await client.say('EHLO client.example', 250)
     return client
+  }
+
+  /** Greeted and inside TLS, where EHLO has been answered. */
+  static async secure(port: number, options?: ConnectionOptions, localAddress?: string): Promise<TranscriptClient> {
+    const client = await TranscriptClient.hello(port, localAddress)
+    await client.startTls(options)
+    await client.say('EHLO client.example', 250)
+    return client
+  }
+
+  /** STARTTLS and the handshake. @throws where it fails */
+  async startTls(options: ConnectionOptions = {}): Promise<TLSSocket> {
+    await this.say('STARTTLS', 220)
+    return await this.handshake(options)
+  }
+
+  /** The client's half of a handshake, which begins at once. */
+  async handshake(options: ConnectionOptions = {}): Promise<TLSSocket> {
+    this.socket.removeAllListeners('data')
+    const secure = connectTls({ socket: this.socket, rejectUnauthorized: false, ...options })
+    this.socket = secure
+    await once(secure, 'secureConnect')
+    this.#listen(secure)
+    return secure
   }
 
   /** Writes octets as they are. */

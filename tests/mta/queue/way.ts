@@ -18,7 +18,7 @@ import type { RetrySettings } from '../../../mta/settings.ts'
 import { openSpool } from '../../../mta/spool/spool.ts'
 import type { OpenSpool } from '../../../mta/spool/spool.ts'
 import { eventually } from '../../harness/wait.ts'
-import { record } from '../outbound/fixtures.ts'
+import { NO_CREDENTIALS, record } from '../outbound/fixtures.ts'
 import { listLog, queued, RETRY, simpleReport } from './world.ts'
 
 export interface Way extends AsyncDisposable {
@@ -67,6 +67,7 @@ export async function way(
     outbound: createOutbound({
       name: 'relay.example',
       limits,
+      credentials: () => NO_CREDENTIALS,
       timeouts: options.timeouts ?? DEFAULT_TIMEOUTS,
       monotonicMs,
       metrics,

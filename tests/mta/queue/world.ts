@@ -135,6 +135,7 @@ export class FakeOutbound implements Outbound {
           outcomes: paths.map(() => delivered),
           host: 'well',
           remote: hop.hostPort,
+          tls: undefined,
           offersDsn: true,
           connectMs: 1,
           sendMs: 2,
