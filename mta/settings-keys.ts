@@ -209,15 +209,6 @@ const policy: Form<Policy> = {
   },
 }
 
-const workers: Form<1> = {
-  text: 'the number 1',
-  read(place, reading) {
-    const written = integer(1, 1_024).read(place, reading)
-    if (written === 1 || written === FAULTY) return written
-    return reading.fault(place, 'must be 1: more than one worker is not in this version')
-  },
-}
-
 const relaySettings = section(
   {
     name: optional<string | undefined>(
@@ -319,7 +310,11 @@ const relaySettings = section(
       'Monitoring over HTTP.',
       'none',
     ),
-    workers: optional(workers, 1, 'Processes that carry mail. Two cores do as well with one.'),
+    workers: optional(
+      integer(1, 64),
+      1,
+      'Processes that carry mail, each with its own part of the spool (docs/workers.md). Two cores do as well with one; more cores want more. Read at start only.',
+    ),
     marker: optional<{ file: string } | undefined>(
       section({
         file: required(

@@ -10,6 +10,7 @@ import {
   Refusal,
 } from '../../rewrite-rules/index.ts'
 import type { Direction, HeaderBlock, RewrittenEnvelope } from '../../rewrite-rules/index.ts'
+import type { SigningKeys } from '../credentials.ts'
 import { isAutomaticMail } from '../automatic-mail.ts'
 import type { Limits } from '../limits.ts'
 import type { MarkerKeys } from '../marker-keys.ts'
@@ -19,9 +20,13 @@ import type { ProofTokens } from '../proof-tokens.ts'
 import { newQueueId } from '../queue-id.ts'
 import type { QueueId } from '../queue-id.ts'
 import type { ProofSettings } from '../settings-routes.ts'
+import { keptFieldLists } from '../sign/verification.ts'
+import type { Verification } from '../sign/verification.ts'
+import type { ResolveTxt } from '../sign/verify.ts'
 import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
 import type { Spool, SpoolIntake } from '../spool/contract.ts'
 import type { Tenants } from '../tenants.ts'
+import { Attestation } from './attestation.ts'
 import { acceptedRecord, collapsedPaths, firstState } from './accepted-record.ts'
 import type { InboundMetrics } from './inbound-metrics.ts'
 import { LargePartsFull } from './large-parts.ts'
@@ -38,6 +43,8 @@ import type { Transaction } from './transaction.ts'
 export interface ReceiveDeps {
   readonly name: string
   readonly authservId: string
+  readonly signingKeys: () => SigningKeys
+  readonly resolveTxt: ResolveTxt
   /** Of the listener; undefined: the token of each message tells it (R5). */
   readonly direction: Direction | undefined
   readonly limits: Limits
@@ -68,6 +75,7 @@ export class Reception implements Receiving {
   readonly #queueId: QueueId
   readonly #rewriter: MessageRewriter
   #intake: SpoolIntake | undefined
+  #attestation: Attestation | undefined
   #direction: Direction | undefined
   /** Who handed it over, as far as it is proven. */
   #tenant: string | undefined
@@ -90,6 +98,7 @@ export class Reception implements Receiving {
   write(content: Buffer): Promise<void> | undefined {
     if (this.#verdict !== undefined || content.length === 0) return undefined
     try {
+      this.#attestation?.received(content)
       let pieces: readonly Uint8Array[] = this.#rewriter.write(content)
       const { receivedHeader } = this.#rewriter
       // Nothing passes before the engine has begun.
@@ -153,6 +162,8 @@ export class Reception implements Receiving {
       return []
     }
     this.#validMarkers = loop.validMarkers
+    this.#attestation = this.#attest(receivedHeader, direction)
+    for (const chunk of this.#rewriter.receivedBody) this.#attestation.received(chunk)
     this.#intake = spool.begin(this.#queueId)
     return this.#rewriter.begin({
       direction,
@@ -164,11 +175,24 @@ export class Reception implements Receiving {
     })
   }
 
+  #attest(received: HeaderBlock, direction: Direction): Attestation {
+    const { authservId, signingKeys, resolveTxt, tenants, proof, now } = this.#deps
+    const isProjectDomain = (domain: string): boolean => tenants?.ownerOf(domain) !== undefined
+    return new Attestation(
+      { authservId, keys: signingKeys(), resolveTxt, isProjectDomain, now },
+      { received, direction, policy: this.#pinned.policy, need: this.#isTrusted ? undefined : proof.need },
+    )
+  }
+
+  /** Whoever reaches the listener is trusted: it is on loopback without TLS (product.md §8). */
+  get #isTrusted(): boolean {
+    return this.#deps.tenants === undefined || this.#client.peer === 'local'
+  }
+
   /** @returns undefined, and sets the verdict, where the header doesn't show a tenant of ours (SP-4) */
   #judgeProof(receivedHeader: HeaderBlock): Direction | undefined {
     const { tenants, proof, tokens, metrics } = this.#deps
-    const isTrusted = tenants === undefined || this.#client.peer === 'local'
-    if (isTrusted && this.#deps.direction !== undefined) return this.#deps.direction
+    if (this.#isTrusted && this.#deps.direction !== undefined) return this.#deps.direction
     if (tenants === undefined) throw new Error('unreachable: a listener without direction has tenants')
     const shown = readHeaderProof(receivedHeader, tokens(), tenants)
     metrics.crossTenant.inc({ tenant: shown.crossTenant })
@@ -187,6 +211,7 @@ export class Reception implements Receiving {
       if (this.#verdict !== undefined) return undefined // dropped while it waited
       if (piece === undefined || intake === undefined) throw new Error('unreachable: body before header')
       this.#bodyBytes += piece.length
+      this.#attestation?.sent(piece)
       const ready = intake.write(piece)
       if (ready !== undefined) return ready.then(() => this.#store(pieces, i + 1))
     }
@@ -215,12 +240,18 @@ export class Reception implements Receiving {
     if (this.#verdict === undefined) await this.#catchUp(this.#store(this.#rewriter.end()))
     if (this.#verdict !== undefined || this.#intake === undefined) return
 
+    const attestation = this.#attestation
+    if (attestation === undefined) throw new Error('unreachable: a message without attestation')
+    const verification = await attestation.verify()
+    this.#judgeDkimProof(attestation)
+    if (this.#verdict !== undefined) return
     const plan = this.#planRoutes(receivedHeader)
     if (plan.kind === 'refused') {
       this.#verdict = plan.reply
       return
     }
-    const header = this.#header(receivedHeader, plan)
+    const header = await this.#header(receivedHeader, plan, attestation, verification)
+    if (header === undefined || this.#verdict !== undefined) return
     const record = this.#recordOf(header, plan, {
       has8Bit: has8Bit || !isAscii(header),
       isAutomatic: isAutomaticMail(receivedHeader),
@@ -265,9 +296,27 @@ export class Reception implements Receiving {
     return this.#direction
   }
 
-  /** The rewritten header with the fields of R79 on top. */
-  #header(receivedHeader: HeaderBlock, { route }: RoutePlan & { kind: 'routed' }): Buffer {
-    const { name, authservId, marker, now } = this.#deps
+  /** SP-4 (b), once the last octet of the body is there. */
+  #judgeDkimProof(attestation: Attestation): void {
+    const { tenants, proof } = this.#deps
+    if (this.#isTrusted || proof.need === 'token') return
+    const shown = attestation.proof()
+    if (shown.kind === 'unknown') this.#verdict ??= REPLIES.proofUnknown
+    else if (shown.kind === 'unproven') this.#verdict ??= REPLIES.noProof
+    else this.#tenant ??= tenants?.ownerOf(shown.domain)
+  }
+
+  /**
+   * The rewritten header with the fields of R79 on top, signed and sealed.
+   * @returns undefined, and sets the verdict, where it would have to be signed and can't be (R81)
+   */
+  async #header(
+    receivedHeader: HeaderBlock,
+    { route }: RoutePlan & { kind: 'routed' },
+    attestation: Attestation,
+    verification: Verification | undefined,
+  ): Promise<Buffer | undefined> {
+    const { name, authservId, marker, now, log } = this.#deps
     const direction = this.#knownDirection()
     const received = receivedField({
       ...this.#client,
@@ -289,12 +338,23 @@ export class Reception implements Receiving {
               messageId: messageId(receivedHeader),
             }),
           )
+    const rewritten = this.#rewriter.header({ dkimCovered: keptFieldLists(verification) })
     // R76: what leaves by MX shows nothing of ours.
     const forbiddenTokens = route === 'mx' ? (marker?.tokens ?? []) : []
-    const rewritten = withoutForgedFields(receivedHeader, this.#rewriter.header(), authservId, forbiddenTokens)
+    const header = withoutForgedFields(receivedHeader, rewritten, authservId, forbiddenTokens)
     // Without any header block, the first line of the body would join ours.
     const separator = receivedHeader.bytes.length === 0 ? '\r\n' : ''
-    return Buffer.concat([Buffer.from(received + trace + separator, 'latin1'), rewritten])
+    const attested = await attestation.finish({
+      header,
+      above: received,
+      below: trace + separator,
+      route,
+      hasChangedBody: this.#rewriter.hasChangedBody,
+    })
+    if (attested.kind === 'done') return attested.header
+    log.error('message.no-key', { queueId: this.#queueId, domain: attested.domain, route })
+    this.#verdict ??= REPLIES.noKey
+    return undefined
   }
 
   #recordOf(

@@ -103,6 +103,8 @@ export const REPLIES = {
   noTable: reply('no-table', 451, '4.3.5', 'Not ready to take mail, try again later'),
   noProof: reply('tenant-proof', 550, '5.7.1', 'Message does not prove that it comes from a tenant served here'),
   foreignTenant: reply('foreign-tenant', 550, '5.7.1', 'Message comes from a tenant not served here'),
+  proofUnknown: reply('proof-unknown', 451, '4.4.3', 'Signature can not be verified for now, try again later'),
+  noKey: reply('no-key', 451, '4.7.5', 'Message can not be signed, try again later'),
   noRoute: reply('no-route', 451, '4.3.5', 'No route for this message, try again later'),
   routedBack: reply('routed-back', 451, '4.4.6', 'Message would go back to where it came from'),
   probeTooBig: reply('probe-too-big', 552, '5.3.4', 'Message too big'),

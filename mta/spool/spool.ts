@@ -67,10 +67,8 @@ export interface OpenSpool extends Spool {
 export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   const disk = new Disk(options.directory, options.diskHooks)
   try {
-    // Before the first change, the lock's file included (SF-5).
-    await refuseNewerKeys(disk)
-    await refuseNewerManifest(disk)
-    await refuseNewerSegments(disk)
+    // Before the first change, the lock's file included.
+    await refuseNewer(disk)
     for (const path of ['.', LARGE_DIRECTORY, QUARANTINE_DIRECTORY]) disk.makeDirectory(path)
   } catch (cause) {
     throw unusable(cause)
@@ -80,6 +78,21 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
     return await LogSpool.open(options, disk, lock)
   } catch (cause) {
     lock.release()
+    throw unusable(cause)
+  }
+}
+
+async function refuseNewer(disk: Disk): Promise<void> {
+  await refuseNewerKeys(disk)
+  await refuseNewerManifest(disk)
+  await refuseNewerSegments(disk)
+}
+
+/** Throws SpoolUnusable when the directory's spool is of a later version, or can't be looked at; touches nothing (SF-5). */
+export async function refuseNewerSpool(directory: string): Promise<void> {
+  try {
+    await refuseNewer(new Disk(directory))
+  } catch (cause) {
     throw unusable(cause)
   }
 }

@@ -17,6 +17,7 @@ import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
 import type { Limits } from '../../../mta/limits.ts'
 import type { MessageRecord } from '../../../mta/message-record.ts'
 import type { QueueId } from '../../../mta/queue-id.ts'
+import { DkimKeys } from '../../../mta/sign/dkim-keys.ts'
 import { openSpool } from '../../../mta/spool/spool.ts'
 import type { OpenSpool } from '../../../mta/spool/spool.ts'
 import { compileTable, DEFAULT_POLICY } from '../../../rewrite-rules/index.ts'
@@ -129,6 +130,8 @@ export class ReceivingRelay implements AsyncDisposable {
       tenants: undefined,
       proof: { need: 'token', crossTenantId: 'count' },
       tokens: () => new ProofTokens(),
+      signingKeys: () => ({ dkim: DkimKeys.none, seal: undefined }),
+      resolveTxt: () => Promise.reject(new Error('unreachable: this relay verifies nothing')),
       hasMx: false,
       nonces: () => [],
       probeRate: new ProbeRate(),
