@@ -7,9 +7,8 @@ import { EXAMPLE_TABLE } from './example-table.ts'
 import { NextHop } from './next-hop.ts'
 import type { Act, NextHopOptions, Stage, Turn } from './next-hop.ts'
 import { runCommand } from './postfix.ts'
-import { freePort } from './ports.ts'
 import { ROOT, startRelay } from './relay.ts'
-import type { RunningRelay } from './relay.ts'
+import type { RelayOptions, RunningRelay } from './relay.ts'
 import { SmtpClient } from './smtp-client.ts'
 import { makeVolume, whyNoVolume } from './volume.ts'
 import type { Volume } from './volume.ts'
@@ -186,13 +185,29 @@ function message(from: string, to: string, size: number): Buffer {
   return Buffer.from(`From: ${from}\r\nTo: ${to}\r\nSubject: load\r\n\r\n${line.repeat(Math.ceil(size / line.length))}`)
 }
 
+/** Below those that the system gives to outgoing connections: while a next hop is down, none of them may take its port. */
+function quietPort(number: number): number {
+  return 12_000 + 2 * (process.pid % 9_000) + number
+}
+
+/** A port that was free may have become that of somebody's connection before the relay took it. */
+async function startedRelay(options: RelayOptions): Promise<RunningRelay> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startRelay(options)
+    } catch (error) {
+      if (attempt === 5 || !String(error).includes('EADDRINUSE')) throw error
+    }
+  }
+}
+
 export async function faultLoad(
   forMs: number,
   random: () => number,
   progress: (text: string) => void = () => {},
 ): Promise<FaultLoadResult> {
   const volume: Volume | undefined = whyNoVolume() === undefined ? await makeVolume(VOLUME_BYTES) : undefined
-  const peers = { out: new Peer(await freePort()), in: new Peer(await freePort()) }
+  const peers = { out: new Peer(quietPort(0)), in: new Peer(quietPort(1)) }
   const both = [peers.out, peers.in]
   const ports = await Promise.all(
     both.map(async (peer) => {
@@ -207,7 +222,7 @@ export async function faultLoad(
   const start = async () => {
     const [out = 0, inward = 0] = ports
     const hop = (port: number) => ({ kind: 'smart-host', host: '127.0.0.1', port, tls: 'none' })
-    relay = await startRelay({
+    relay = await startedRelay({
       nextHopPort: out,
       table: EXAMPLE_TABLE,
       ...(directory === undefined ? {} : { directory }),
