@@ -70,6 +70,17 @@ test('R79 Received on top, then the marker, then the rewritten header; the body 
   assert.equal(accepted.record.bodyBytes, accepted.body.length)
 })
 
+test('DL-5 whether a machine sent it is recorded, as its header says', async () => {
+  for (const [field, isAutomatic] of [
+    ['Auto-Submitted: auto-replied', true],
+    ['List-Id: <news.contoso.com>', true],
+    ['Precedence: first-class', false],
+  ] as const) {
+    const { accepted } = await pass({ content: `From: Alice <alice@contoso.com>\r\n${field}\r\n\r\nhello\r\n` })
+    assert.equal(accepted?.record.isAutomatic, isAutomatic, field)
+  }
+})
+
 test('R76 the marker counts on from the valid ones of the same direction', async () => {
   const seen = formatMarker({
     ...MARKER,
