@@ -65,7 +65,10 @@ export class TestWorld {
     const relay = await ReceivingRelay.start({
       ...options,
       listener: { tls: 'starttls', clientNames: [EXCHANGE], ...options.listener },
-      deps: (plain) => ({ credentials, requireTls, hasTenants, ...options.deps?.(plain) }),
+      deps: (plain) => {
+        const secure = { credentials, requireTls, hasTenants }
+        return { ...secure, ...options.deps?.({ ...plain, ...secure }) }
+      },
     })
     return { relay, credentials, install, trust }
   }

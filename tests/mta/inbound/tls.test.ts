@@ -1,11 +1,12 @@
 // STARTTLS as RFC 3207 has it, and nothing a client could gain by the switch: PH-3, PH-4, PH-6, PH-7, PH-8, PH-10, SP-7, SP-10.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import type { ConnectionOptions } from 'node:tls'
+import { runCommand } from '../../harness/postfix.ts'
 import { metric, showing, TestWorld, until } from './secure-relay.ts'
 import { TranscriptClient } from './transcript-client.ts'
 
@@ -13,6 +14,12 @@ const world = new TestWorld()
 after(() => world[Symbol.dispose]())
 const exchange = showing(world.exchange)
 const HANDSHAKES = 'causeway_inbound_tls_handshakes_total'
+const swaksMissing = spawnSync('swaks', ['--support'], { encoding: 'utf8' }).stdout?.includes('TLS supported')
+  ? undefined
+  : 'needs swaks with TLS: apt-get install swaks libnet-ssleay-perl'
+if (swaksMissing !== undefined && process.env['CI'] === 'true')
+  throw new Error(`in CI these tests must run; this machine ${swaksMissing}`)
+const swaksOptions = swaksMissing === undefined ? {} : { skip: swaksMissing }
 const KEYWORDS = ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES', 'DSN']
 
 test('PH-3, PH-7, SP-10 a whole session: what EHLO offers before and inside TLS, and mail only there', async () => {
@@ -232,6 +239,65 @@ test('PH-10 garbage inside TLS ends that session, whatever it tears down, and no
   await new Promise((resolve) => secure.once('close', resolve))
   await other.say('NOOP', 250)
   other.quit()
+})
+
+test('PH-10 a fault of ours in the handshake or in the judgement ends that session only', async () => {
+  let fault: 'certificates' | 'clientTrust' | undefined
+  const { relay } = await world.start({
+    deps: ({ credentials }) => ({
+      credentials: {
+        get: () => {
+          const given = credentials.get()
+          const faulty = (name: 'certificates' | 'clientTrust') => {
+            if (fault === name) throw new Error('a fault for the test')
+          }
+          return {
+            get certificates() {
+              faulty('certificates')
+              return given.certificates
+            },
+            get clientTrust() {
+              faulty('clientTrust')
+              return given.clientTrust
+            },
+          }
+        },
+      },
+    }),
+  })
+  await using _ = relay
+  const judged = await TranscriptClient.secure(relay.port, exchange)
+  fault = 'clientTrust'
+  await judged.say('MAIL FROM:<alice@contoso.com>', '451 4.3.0')
+  await judged.closed()
+  fault = 'certificates'
+  const shaking = await TranscriptClient.hello(relay.port)
+  await assert.rejects(shaking.startTls(exchange))
+  await shaking.closed()
+  fault = undefined
+  const next = await TranscriptClient.secure(relay.port, exchange)
+  await next.say('MAIL FROM:<alice@contoso.com>', 250)
+  next.quit()
+  assert.deepEqual(
+    relay.log.filter(({ level }) => level === 'error').map(({ event }) => event),
+    ['session.failed', 'session.failed'],
+  )
+  await until(async () => (await relay.metrics.metrics()).includes('causeway_inbound_connections_open 0'))
+})
+
+test('swaks sends over TLS and shows its certificate', swaksOptions, async () => {
+  const { relay } = await world.start()
+  await using _ = relay
+  const { status, output } = await runCommand('swaks', [
+    ...['--server', '127.0.0.1', '--port', String(relay.port), '--tls', '--tls-sni', 'relay.example'],
+    ...['--tls-cert', world.exchange.certificate, '--tls-key', world.exchange.key],
+    ...['--tls-verify', '--tls-ca-path', world.authority.certificate],
+    ...['--from', 'alice@contoso.com', '--to', 'dana@example.net', '--helo', 'client.example'],
+  ])
+  assert.equal(status, 0, output)
+  assert.match(output, /=== TLS started with cipher TLSv1\.3/)
+  assert.match(output, /250 2\.0\.0 queued as /)
+  assert.match((await relay.last()).header, /with ESMTPS id /)
 })
 
 test('clients that vanish in the middle of a hundred handshakes, and a relay that closes meanwhile', async () => {

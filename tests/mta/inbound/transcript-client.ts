@@ -69,6 +69,7 @@ export class TranscriptClient {
     this.socket.removeAllListeners('data')
     const secure = connectTls({ socket: this.socket, rejectUnauthorized: false, ...options })
     this.socket = secure
+    secure.on('error', () => {}) // one failure may be told twice
     await once(secure, 'secureConnect')
     this.#listen(secure)
     return secure
