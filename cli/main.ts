@@ -95,7 +95,8 @@ function failed(error: unknown): number {
   }
   // Told by name: importing the classes would load the relay for every command.
   const name = error instanceof Error ? error.name : ''
-  if (error instanceof Error && name === 'SettingsFault') {
+  // What a worker couldn't use it has told in full.
+  if (error instanceof Error && (name === 'SettingsFault' || name === 'WorkerUnusable')) {
     for (const line of error.message.split('\n')) say(`causeway: ${line}`)
     return UNUSABLE
   }

@@ -10,7 +10,8 @@ Runs a relay in the foreground. Its log goes to standard error, one JSON object 
   --config FILE   the relay's configuration (docs/relay-configuration.md)
 
 SIGTERM or SIGINT: it stops accepting, finishes what it has in hand within 30 seconds, and exits 0.
-SIGHUP: it reads the mapping table again.`,
+SIGHUP: it reads the mapping table again.
+SIGUSR2: with several workers, replaces them one after another; clients are taken all the while (docs/workers.md).`,
 
   async run(args) {
     const { values, positionals } = parseOptions(args, { config: { type: 'string' } })

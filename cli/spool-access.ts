@@ -1,41 +1,55 @@
-// The queue that `queue` and `quarantine` work on: the running relay's, over its socket, or the spool itself when no relay holds it.
+// The queue that `queue` and `quarantine` work on: the running relay's, over its socket, or the spool itself when no relay holds it; of a relay
+// with several workers each part of the spool in its own way.
 import { existsSync } from 'node:fs'
 import { createLog } from '../common/log.ts'
+import type { Log } from '../common/log.ts'
 import { connectControl } from '../mta/admin/control-client.ts'
 import { queueAtRest } from '../mta/admin/queue-at-rest.ts'
 import type { QueueOperations } from '../mta/admin/queue-operations.ts'
+import { overAll } from '../mta/admin/several-spools.ts'
 import { spoolOperations } from '../mta/admin/spool-operations.ts'
 import { loadSettings } from '../mta/settings.ts'
+import type { Settings } from '../mta/settings.ts'
 import { loadSpoolKey } from '../mta/spool/keys.ts'
 import { openSpool } from '../mta/spool/spool.ts'
+import { findSpools } from '../mta/workers/partitions.ts'
 import { UnusableFile } from './command.ts'
 
 /** @throws SettingsFault; SpoolUnusable, when a relay holds the spool but doesn't answer on its socket, or the key isn't the spool's */
 export async function withQueue<T>(configFile: string, work: (queue: QueueOperations) => Promise<T>): Promise<T> {
-  const { spool, limits, log: logSettings } = await loadSettings(configFile)
-  const { directory, project } = spool
-  const running = await connectControl(directory)
-  if (running !== undefined) return work(running)
+  const settings = await loadSettings(configFile)
+  const { directory } = settings.spool
+  const log = createLog({
+    write: (line) => void process.stderr.write(line),
+    level: settings.log.level === 'debug' ? 'debug' : 'warn',
+    now: Date.now,
+  })
+  await using opened = new AsyncDisposableStack()
+  const parts: QueueOperations[] = []
+  const spools = findSpools(directory)
+  for (const spool of spools.length > 0 ? spools : [directory]) {
+    parts.push((await connectControl(spool)) ?? (await openAtRest(spool, settings, log, opened)))
+  }
+  return await work(overAll(parts))
+}
+
+async function openAtRest(
+  directory: string,
+  { spool: { project, key, directory: whole }, limits }: Settings,
+  log: Log,
+  opened: AsyncDisposableStack,
+): Promise<QueueOperations> {
   // Looking must not make a spool, and a key for it, where the configuration only has a wrong path.
   if (!existsSync(directory))
     throw new UnusableFile(`there is no spool at ${directory}: no relay has run with this configuration`)
-
-  const log = createLog({
-    write: (line) => void process.stderr.write(line),
-    level: logSettings.level === 'debug' ? 'debug' : 'warn',
-    now: Date.now,
-  })
-  const opened = await openSpool({
+  const spool = await openSpool({
     directory,
-    rootKey: loadSpoolKey(spool.key.file, directory),
+    rootKey: loadSpoolKey(key.file, whole),
     project,
     limits,
     now: Date.now,
     log,
   })
-  try {
-    return await work(spoolOperations(opened, queueAtRest(opened, Date.now)))
-  } finally {
-    await opened.close()
-  }
+  opened.defer(() => spool.close())
+  return spoolOperations(spool, queueAtRest(spool, Date.now))
 }

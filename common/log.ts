@@ -22,6 +22,8 @@ export interface LogOptions {
   readonly level: LogLevel
   /** ms since the epoch */
   readonly now: () => number
+  /** In every line; fields of the event come after them. */
+  readonly fields?: LogFields
 }
 
 const MAX_STRING = 4_096
@@ -30,11 +32,13 @@ const MAX_ITEMS = 100
 const MAX_FRAMES = 12
 const RESERVED = new Set(['time', 'level', 'event'])
 
-export function createLog({ write, level, now }: LogOptions): Log {
+export function createLog({ write, level, now, fields: always }: LogOptions): Log {
   const lowest = LOG_LEVELS.indexOf(level)
+  const complete =
+    always === undefined ? (fields: LogFields) => fields : (fields: LogFields) => ({ ...always, ...fields })
   const at = (rank: LogLevel) => {
     if (LOG_LEVELS.indexOf(rank) < lowest) return () => {}
-    return (event: string, fields: LogFields = {}) => write(`${logLine(now(), rank, event, fields)}\n`)
+    return (event: string, fields: LogFields = {}) => write(`${logLine(now(), rank, event, complete(fields))}\n`)
   }
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }

@@ -4,18 +4,28 @@ import { createSecureContext, rootCertificates } from 'node:tls'
 import type { SecureContext } from 'node:tls'
 import { constants, X509Certificate } from 'node:crypto'
 import type { Log } from '../common/log.ts'
-import { fingerprintOf, loadAuthorities, loadKeyPair } from './certificates.ts'
+import { fingerprintOf, loadAuthorities, loadKeyPair, readText } from './certificates.ts'
 import type { KeyPair } from './certificates.ts'
 import { loadNonces } from './nonces.ts'
 import type { Nonce } from './nonces.ts'
 import { loadProofTokens } from './proof-tokens.ts'
 import type { ProofTokens, TokenFile } from './proof-tokens.ts'
 import type { Settings } from './settings.ts'
+import { SettingsFault } from './settings-fault.ts'
+import type { SigningKeyFile } from './settings-signing.ts'
+import { DkimKeys, DkimKeysFault } from './sign/dkim-keys.ts'
+import type { DkimKey } from './sign/dkim-keys.ts'
 
 /** How a certificate is shown in a TLS handshake. */
 export interface Shown {
   readonly pair: KeyPair
   readonly context: SecureContext
+}
+
+/** What signs (R80), and what seals (R83). */
+export interface SigningKeys {
+  readonly dkim: DkimKeys
+  readonly seal: DkimKey | undefined
 }
 
 export interface Credentials {
@@ -28,10 +38,14 @@ export interface Credentials {
   /** PEM of the authorities of servers, by the file that the configuration names. */
   readonly serverTrust: ReadonlyMap<string, readonly string[]>
   readonly tokens: ProofTokens
+  readonly signing: SigningKeys
   readonly nonces: readonly Nonce[]
 }
 
-export type CredentialSettings = Pick<Settings, 'certificates' | 'clientTrust' | 'tenants' | 'routes' | 'nonces'>
+export type CredentialSettings = Pick<
+  Settings,
+  'certificates' | 'clientTrust' | 'tenants' | 'routes' | 'nonces' | 'dkim' | 'seal'
+>
 
 /** TLS 1.2 with AEAD and forward secrecy, and TLS 1.3 (PH-4). */
 export const TLS_OPTIONS = {
@@ -51,7 +65,7 @@ export const TLS_OPTIONS = {
 
 /** @throws SettingsFault */
 export function loadCredentials(settings: CredentialSettings): Credentials {
-  const { certificates, clientTrust, tenants = [], routes, nonces } = settings
+  const { certificates, clientTrust, tenants = [], routes, nonces, dkim, seal } = settings
   return {
     certificates: certificates.map((files) => shown(loadKeyPair(files))),
     clientTrust:
@@ -69,7 +83,25 @@ export function loadCredentials(settings: CredentialSettings): Credentials {
       ),
     ),
     tokens: loadProofTokens(tenants.flatMap(tokenFiles)),
+    signing: {
+      dkim: signingKeys(dkim),
+      seal: seal && signingKeys([seal]).find(seal.domain)?.[0],
+    },
     nonces: nonces === undefined ? [] : loadNonces(nonces.file),
+  }
+}
+
+/** @throws SettingsFault */
+function signingKeys(files: readonly SigningKeyFile[]): DkimKeys {
+  const texts = files.map(({ domain, selector, key }) => ({ domain, selector, pem: readText(key.file) }))
+  try {
+    return DkimKeys.parse(texts)
+  } catch (error) {
+    if (!(error instanceof DkimKeysFault)) throw error
+    throw new SettingsFault(
+      error.faults.map(({ index, rule }) => ({ file: files[index]?.key.file ?? '', path: '', value: '', rule })),
+      { cause: error },
+    )
   }
 }
 

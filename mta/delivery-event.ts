@@ -14,6 +14,8 @@ export interface DeliveryAttempt {
   readonly reply: SmtpReply
   /** Name or address and port of the server that answered; empty when none was reached. */
   readonly remote: string
+  /** Protocol and proof of the connection; undefined: in cleartext, or there was none. */
+  readonly tls?: { readonly protocol: string; readonly verifiedBy: string } | undefined
   readonly startedAt: number
   /** Until the connection could take the message: 0 on a kept one. */
   readonly connectMs: number
@@ -43,6 +45,9 @@ export interface DeliveryEvent {
     readonly recipientIndex: number
     readonly attempt: number
     readonly remote: string
+    readonly tls?: string
+    /** Absent where the host proved nothing. */
+    readonly verifiedBy?: string
     readonly code: number
     readonly status: string
     readonly delaysMs: DeliveryDelays
@@ -70,6 +75,7 @@ export function deliveryEvent(attempt: DeliveryAttempt, tag: (address: string) =
       recipientIndex: attempt.recipient,
       attempt: attempt.attempt,
       remote: attempt.remote,
+      ...tlsFields(attempt),
       code: reply.code,
       status: reply.status,
       delaysMs: {
@@ -81,6 +87,11 @@ export function deliveryEvent(attempt: DeliveryAttempt, tag: (address: string) =
       ...(attempt.retryAt === undefined ? {} : { retryAt: new Date(attempt.retryAt).toISOString() }),
     },
   }
+}
+
+function tlsFields({ tls }: DeliveryAttempt): Pick<DeliveryEvent['fields'], 'tls' | 'verifiedBy'> {
+  if (tls === undefined) return {}
+  return { tls: tls.protocol, ...(tls.verifiedBy === 'nothing' ? {} : { verifiedBy: tls.verifiedBy }) }
 }
 
 /** As exact as anybody reads it. */

@@ -1,10 +1,13 @@
 // A relay as a process: settings, log, signals, and an orderly end. (DU-6)
 import { createWriteStream } from 'node:fs'
 import { createLog } from '../common/log.ts'
-import { gatheredOutput } from '../common/log-output.ts'
+import type { Log } from '../common/log.ts'
 import { createMetrics } from '../common/metrics.ts'
+import { GRACE_MS, startProcessLog } from './relay-process.ts'
 import { loadSettings } from './settings.ts'
+import type { Settings } from './settings.ts'
 import { startWorker } from './worker.ts'
+import { findPartitions } from './workers/partitions.ts'
 
 export interface RunningRelay {
   readonly ports: readonly number[]
@@ -12,15 +15,19 @@ export interface RunningRelay {
   stop(): Promise<void>
 }
 
-const GRACE_MS = 30_000
-/** EX_SOFTWARE of sysexits.h */
-const EXIT_SOFTWARE = 70
-
-/** @param write  takes the log, line by line */
+/** A relay in this process, with one worker. @param write  takes the log, line by line */
 export async function startRelay(configFile: string, write: (line: string) => void): Promise<RunningRelay> {
   const settings = await loadSettings(configFile)
+  return startAlone(settings, settingsLog(settings, write))
+}
+
+function settingsLog(settings: Settings, write: (line: string) => void): Log {
   const log = createLog({ write, level: settings.log.level, now: Date.now })
   for (const warning of settings.warnings) log.warn('settings.warning', { warning })
+  return log
+}
+
+async function startAlone(settings: Settings, log: Log): Promise<RunningRelay> {
   const worker = await startWorker(settings, { log, metrics: createMetrics() })
   return { ports: worker.ports, reload: () => worker.reload(), stop: () => worker.stop(GRACE_MS) }
 }
@@ -28,22 +35,22 @@ export async function startRelay(configFile: string, write: (line: string) => vo
 /**
  * Runs a relay until SIGTERM or SIGINT; SIGHUP reads certificates, keys and the mapping table again. The log goes to stderr.
  * @returns the process's exit code
- * @throws what makes a start impossible: SettingsFault, SpoolUnusable
+ * @throws what makes a start impossible: SettingsFault, SpoolUnusable, WorkerUnusable
  */
 export async function runRelay(configFile: string): Promise<number> {
-  const output = gatheredOutput((lines) => process.stderr.write(lines))
-  const write = (line: string) => output.write(line)
-  process.on('exit', () => output.flush())
-  // What nobody caught has left the process in a state nobody knows: the spool is the truth, and a new process reads it. (WS-6)
-  const log = createLog({ write, level: 'error', now: Date.now })
-  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
-    process.on(event, (error) => {
-      log.error('relay.died', { error })
-      process.exit(EXIT_SOFTWARE)
-    })
+  const write = startProcessLog()
+  const settings = await loadSettings(configFile)
+  const log = settingsLog(settings, write)
+  // One process is all it takes for one worker, unless an earlier number of workers left mail.
+  if (findPartitions(settings.spool.directory, settings.workers).length > 1) {
+    return (await import('./workers/primary.ts')).runPrimary(settings, { log, write })
   }
-  const relay = await startRelay(configFile, write)
+  const relay = await startAlone(settings, log)
   process.on('SIGHUP', () => void relay.reload())
+  // Without a listener the signal would end the process.
+  process.on('SIGUSR2', () =>
+    log.warn('relay.restart-refused', { reason: 'there is one worker only: restart the relay' }),
+  )
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
   })

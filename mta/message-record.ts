@@ -2,7 +2,7 @@
 import type { Direction } from '../rewrite-rules/index.ts'
 import type { QueueId } from './queue-id.ts'
 
-/** `owner-tenant`, `mailbox`: the route names of the configuration (product.md §8). Decided at intake, kept (rewriting.md §13). */
+/** A name of route-names.ts. Decided at intake, kept (rewriting.md §13). */
 export type RouteName = string
 
 export interface RecipientRecord {
@@ -20,6 +20,10 @@ export interface MessageRecord {
   readonly queueId: QueueId
   readonly project: string
   readonly direction: Direction
+  /** The tenant that handed it over, where that is proven (SP-4). */
+  readonly tenant?: string
+  /** The route of reports on it. Absent in records of the first version: that of the other direction. */
+  readonly returnRoute?: RouteName
   /** Mapping revision the message was rewritten with (RC-3). */
   readonly tableVersion: number
   /** ms since the epoch, of the 250 */
@@ -42,6 +46,8 @@ export interface MessageRecord {
   readonly has8Bit: boolean
   /** Made by the relay itself (a DSN): never bounced, dead-lettered instead (DL-5). */
   readonly isOwnReport: boolean
+  /** Sent by a machine: never told of delays (DL-5). Absent: accepted by a version that didn't look. */
+  readonly isAutomatic?: boolean
   readonly recipients: readonly RecipientRecord[]
   /** Sizes of what will be sent: header block including its final empty line, and body; CRLF line ends, dots unstuffed. */
   readonly headerBytes: number
@@ -58,7 +64,12 @@ export interface SmtpReply {
 }
 
 export type RecipientState =
-  | { readonly kind: 'queued'; readonly lastReply?: SmtpReply }
+  | {
+      readonly kind: 'queued'
+      readonly lastReply?: SmtpReply
+      /** When a report of its delay was made, ms since the epoch: there is no second one (DL-4). */
+      readonly delayToldAt?: number
+    }
   | { readonly kind: 'delivered'; readonly reply: SmtpReply; readonly remote: string; readonly at: number }
   | { readonly kind: 'failed'; readonly reply: SmtpReply; readonly remote: string; readonly at: number }
 

@@ -1,37 +1,45 @@
-// Queue ids: sortable by time of acceptance, unique per spool, without meaning to outsiders.
-import { randomFillSync } from 'node:crypto'
+// Queue ids: sortable by time of acceptance, unique per relay, whichever of its processes made them, without meaning to outsiders.
+import { randomInt } from 'node:crypto'
 
 declare const brand: unique symbol
-/** 10 characters of time and 6 random ones, Crockford base32: `01JDA2B3C4XY5Z6Q`. */
+/** 10 characters of time and 6 of the process and its order there, Crockford base32: `01JDA2B3C4XY5Z6Q`. */
 export type QueueId = string & { readonly [brand]: 'QueueId' }
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const PATTERN = /^[0-9A-HJKMNP-TV-Z]{16}$/
 const TIME_CHARACTERS = 10
-const RANDOM_CHARACTERS = 6
+const REST_CHARACTERS = 6
+/** Of the 30 bits in 6 characters, 6 tell processes apart and 24 count within a millisecond, from a random number on. */
+const PROCESSES = 64
+const COUNTS = 2 ** 24
 
-// Drawn for many ids at once: a call to the system's generator for each would be a tenth of an id's message's time in the queue.
-const randomOctets = Buffer.alloc(RANDOM_CHARACTERS * 512)
-let used = randomOctets.length
+let processNumber = 0
 let timeMs = Number.NaN
 let timeText = ''
+let count = 0
+
+/** The ids of this process differ from those of processes with other numbers: an id must name one message of the relay, not one a spool. */
+export function numberQueueIds(worker: number): void {
+  processNumber = worker % PROCESSES
+}
 
 /** @param nowMs  ms since the epoch */
 export function newQueueId(nowMs: number): QueueId {
-  if (nowMs !== timeMs) {
-    timeText = ''
-    for (let rest = nowMs, i = 0; i < TIME_CHARACTERS; i++, rest = Math.floor(rest / 32)) {
-      timeText = ALPHABET.charAt(rest % 32) + timeText
-    }
-    timeMs = nowMs
+  const wholeMs = Math.floor(nowMs)
+  if (wholeMs === timeMs) count = (count + 1) % COUNTS
+  else {
+    timeMs = wholeMs
+    timeText = base32(wholeMs, TIME_CHARACTERS)
+    count = randomInt(COUNTS)
   }
-  if (used === randomOctets.length) {
-    randomFillSync(randomOctets)
-    used = 0
-  }
-  let id = timeText
-  for (const end = used + RANDOM_CHARACTERS; used < end; used++) id += ALPHABET.charAt((randomOctets[used] ?? 0) % 32)
-  return id as QueueId
+  return (timeText + base32(processNumber * COUNTS + count, REST_CHARACTERS)) as QueueId
+}
+
+function base32(value: number, characters: number): string {
+  let text = ''
+  for (let rest = value, i = 0; i < characters; i++, rest = Math.floor(rest / 32))
+    text = ALPHABET.charAt(rest % 32) + text
+  return text
 }
 
 /** undefined when `text` is not a queue id. */

@@ -162,6 +162,12 @@ const retrySettings = {
     durationText(6 * HOUR_MS),
   ),
   lastWait: optional(duration(SECOND_MS, 30 * DAY_MS), 3 * HOUR_MS, 'Wait of old messages.', durationText(3 * HOUR_MS)),
+  warnAfter: optional(
+    duration(SECOND_MS, 365 * DAY_MS),
+    4 * HOUR_MS,
+    'Age at which a sender who asked for it (NOTIFY=DELAY) is told that delivery is delayed, once a recipient (DL-4); automatic mail never is. `giveUpAfter` or more: nobody is.',
+    durationText(4 * HOUR_MS),
+  ),
   giveUpAfter: optional(
     duration(MINUTE_MS, 365 * DAY_MS),
     5 * DAY_MS,
@@ -200,15 +206,6 @@ const policy: Form<Policy> = {
       }
       return FAULTY
     }
-  },
-}
-
-const workers: Form<1> = {
-  text: 'the number 1',
-  read(place, reading) {
-    const written = integer(1, 1_024).read(place, reading)
-    if (written === 1 || written === FAULTY) return written
-    return reading.fault(place, 'must be 1: more than one worker is not in this version')
   },
 }
 
@@ -313,7 +310,11 @@ const relaySettings = section(
       'Monitoring over HTTP.',
       'none',
     ),
-    workers: optional(workers, 1, 'Processes that carry mail. Two cores do as well with one.'),
+    workers: optional(
+      integer(1, 64),
+      1,
+      'Processes that carry mail, each with its own part of the spool (docs/workers.md). Two cores do as well with one; more cores want more. Read at start only.',
+    ),
     marker: optional<{ file: string } | undefined>(
       section({
         file: required(

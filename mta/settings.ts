@@ -46,7 +46,8 @@ export interface Settings {
   readonly dkim: readonly SigningKeyFile[]
   readonly seal: SigningKeyFile | undefined
   readonly metrics: { readonly address: string; readonly port: number } | undefined
-  readonly workers: 1
+  /** Processes that carry mail; limits are the whole relay's. */
+  readonly workers: number
   readonly marker: { readonly file: string }
   readonly policy: Policy
   readonly limits: Limits
@@ -66,10 +67,14 @@ const MAX_FILE_BYTES = 1024 * 1024
 /** @throws SettingsFault with every fault of the file */
 export async function loadSettings(file: string, hostName = hostname()): Promise<Settings> {
   const absolute = resolve(file)
-  return parseSettings(absolute, await readText(absolute), hostName)
+  return parseSettings(absolute, await readSettingsFile(absolute), hostName)
 }
 
-async function readText(file: string): Promise<string> {
+/**
+ * The configuration's text, for `parseSettings`.
+ * @throws SettingsFault
+ */
+export async function readSettingsFile(file: string): Promise<string> {
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw fileFault(file, `can't be read (${codeOf(cause)})`, cause)
   })

@@ -1,6 +1,8 @@
 // Wires one relay process: table, spool, queue, listeners, administration. Nothing is decided here. The order matters: the spool's lock
 // comes first, listeners open last and close first. (DU-6)
 import { randomBytes, randomInt } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { Resolver } from 'node:dns/promises'
 import { performance } from 'node:perf_hooks'
 import type { Log } from '../common/log.ts'
 import { Gauge } from '../common/metrics.ts'
@@ -18,6 +20,7 @@ import { LargeParts } from './inbound/large-parts.ts'
 import { startListener } from './inbound/listener.ts'
 import type { Listener } from './inbound/listener.ts'
 import { processMemoryUse } from './inbound/memory-use.ts'
+import { ProbeRate } from './inbound/probe.ts'
 import { CurrentTable } from './mapping/current-table.ts'
 import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
@@ -28,30 +31,51 @@ import { smartHosts } from './route-names.ts'
 import type { Settings } from './settings.ts'
 import { loadSpoolKey } from './spool/keys.ts'
 import { openSpool } from './spool/spool.ts'
+import { Tenants } from './tenants.ts'
+
+/** For each of two tries: within what a client is kept waiting after the final dot. */
+const DNS_TIMEOUT_MS = 5_000
 
 export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
   readonly ports: readonly number[]
-  /** Reads certificates, keys and the mapping table again (SIGHUP). */
+  readiness(): Readiness
+  /** Serves a client that the primary took at a listener of the configuration; calls `left` when it is gone. */
+  take(listener: number, socket: Socket, left: () => void): void
+  /** Its spool holds no mail; what is in quarantine isn't counted. */
+  isDrained(): boolean
+  /** Reads certificates, keys, tokens and the mapping table again (SIGHUP). */
   reload(): Promise<void>
   /** Stops accepting, finishes or breaks off what is under way within `graceMs`, and closes the spool. */
   stop(graceMs: number): Promise<void>
 }
 
+/** One of several processes of a relay: the primary takes the connections and answers monitoring. */
+export interface WorkerPart {
+  /** Its own part of the spool. */
+  readonly spoolDirectory: string
+  /** false: it delivers what its spool holds and takes nothing. */
+  readonly takesMail: boolean
+}
+
 export interface WorkerDeps {
   readonly log: Log
   readonly metrics: Metrics
+  /** undefined: this process is the whole relay. */
+  readonly part?: WorkerPart
 }
 
 /** @throws SettingsFault, SpoolUnusable: what the operator must mend before a relay can run */
-export async function startWorker(settings: Settings, { log, metrics }: WorkerDeps): Promise<RunningWorker> {
+export async function startWorker(settings: Settings, { log, metrics, part }: WorkerDeps): Promise<RunningWorker> {
   const now = () => Date.now()
   const monotonic = () => performance.now()
+  const directory = part?.spoolDirectory ?? settings.spool.directory
+  const listenerSettings = part?.takesMail === false ? [] : settings.listeners
   const opened = new AsyncDisposableStack()
   try {
     const rootKey = loadSpoolKey(settings.spool.key.file, settings.spool.directory)
     const spool = await openSpool({
-      directory: settings.spool.directory,
+      directory,
       rootKey,
       project: settings.spool.project,
       limits: settings.limits,
@@ -80,16 +104,27 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     const queue = new Queue({
       spool,
       settings: { routes: smartHosts(settings), limits: settings.limits, retry: settings.retry },
-      outbound: createOutbound({ name: settings.name, limits: settings.limits, monotonicMs: monotonic, metrics }),
-      makeReport: (message, recipients) =>
-        makeReport(message, recipients, {
-          name: settings.name,
-          markerKeys,
-          currentTable: () => currentTable.get(),
-          newQueueId,
-          randomText: () => randomBytes(16).toString('hex'),
-          now,
-        }),
+      outbound: createOutbound({
+        name: settings.name,
+        limits: settings.limits,
+        credentials: () => credentials.get(),
+        monotonicMs: monotonic,
+        metrics,
+      }),
+      makeReport: (message, recipients, willRetryUntil) =>
+        makeReport(
+          message,
+          recipients,
+          {
+            name: settings.name,
+            markerKeys,
+            currentTable: () => currentTable.get(),
+            newQueueId,
+            randomText: () => randomBytes(16).toString('hex'),
+            now,
+          },
+          willRetryUntil,
+        ),
       deliveryDone(attempt) {
         const { level, event, fields } = deliveryEvent(attempt, tag)
         log[level](event, fields)
@@ -109,44 +144,56 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
     const largeParts = new LargeParts({ limits: settings.limits, log, metrics: inboundMetrics })
     opened.defer(() => largeParts.close())
     const slots = new ConnectionSlots(settings.limits)
+    const tenants = settings.tenants && new Tenants(settings.tenants)
+    const probeRate = new ProbeRate()
+    const dns = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 })
+    const resolveTxt = (name: string) => dns.resolveTxt(name)
     const listeners: Listener[] = []
     let isStopping = false
     const readiness = (): Readiness => {
       const { trouble, version } = currentTable.status()
-      const { refusing } = spool.health()
+      const { refusing, nearlyFull } = spool.health()
+      const noRoom = refusing ?? nearlyFull
       const reasons = [
         ...(isStopping ? ['the relay is stopping'] : []),
-        ...(listeners.length < settings.listeners.length ? ['the listeners are not open yet'] : []),
+        ...(listeners.length < listenerSettings.length ? ['the listeners are not open yet'] : []),
         ...(version === undefined ? [trouble ?? 'no mapping table yet'] : []),
-        ...(refusing === undefined ? [] : [refusing]),
+        ...(noRoom === undefined ? [] : [noRoom]),
       ]
       return { isReady: reasons.length === 0, reasons }
     }
     gauges(metrics, readiness, () => spool.health())
-    if (settings.metrics !== undefined) {
+    if (settings.metrics !== undefined && part === undefined) {
       const admin = await startAdminServer(settings.metrics, { metrics, readiness, log })
       opened.defer(() => admin.close())
     }
     const control = await startControl({
-      spoolDirectory: settings.spool.directory,
+      spoolDirectory: directory,
       operations: spoolOperations(spool, queue),
       log,
     })
     opened.defer(() => control.close())
 
     queue.start()
-    for (const listener of settings.listeners) {
+    for (const listener of listenerSettings) {
       listeners.push(
         await startListener(listener, {
           name: settings.name,
           authservId: settings.name,
-          direction: listener.direction ?? 'out',
+          direction: listener.direction,
           limits: settings.limits,
           credentials,
           requireTls: settings.requireTls,
           hasTenants: settings.tenants !== undefined,
           spool,
-          routes: { out: 'owner-tenant', in: 'mailbox' },
+          tenants,
+          proof: settings.proof,
+          tokens: () => credentials.get().tokens,
+          signingKeys: () => credentials.get().signing,
+          resolveTxt,
+          hasMx: false,
+          nonces: () => credentials.get().nonces,
+          probeRate,
           marker: markerKeys,
           largeParts,
           log,
@@ -163,26 +210,40 @@ export async function startWorker(settings: Settings, { log, metrics }: WorkerDe
             return () => clearInterval(timer)
           },
           memoryUse: processMemoryUse,
+          isFed: part !== undefined,
         }),
       )
     }
     const ports = listeners.map(({ port }) => port)
-    log.info('relay.started', { name: settings.name, ports, spool: spool.health(), table: currentTable.status() })
+    log.info(part === undefined ? 'relay.started' : 'worker.started', {
+      name: settings.name,
+      ports,
+      spool: spool.health(),
+      table: currentTable.status(),
+    })
 
     return {
       ports,
-      async reload() {
+      readiness,
+      take(listener, socket, left) {
+        const server = listeners[listener]
+        if (server === undefined)
+          throw new Error('unreachable: a client of a listener that is not in the configuration')
+        server.take(socket, left)
+      },
+      isDrained: () => spool.health().messages === 0,
+      reload() {
         credentials.reload()
-        await currentTable.reload()
+        return currentTable.reload()
       },
       async stop(graceMs) {
         isStopping = true
-        log.info('relay.stopping', {})
+        log.info(part === undefined ? 'relay.stopping' : 'worker.stopping')
         const deadline = AbortSignal.timeout(graceMs)
         await Promise.all(listeners.map((listener) => listener.close(graceMs)))
         await queue.drain(deadline)
         await opened.disposeAsync()
-        log.info('relay.stopped', {})
+        log.info(part === undefined ? 'relay.stopped' : 'worker.stopped')
       },
     }
   } catch (error) {
@@ -196,18 +257,19 @@ function gauges(
   readiness: () => Readiness,
   health: () => ReturnType<Awaited<ReturnType<typeof openSpool>>['health']>,
 ): void {
-  const gauge = (name: string, help: string, value: () => number) =>
+  const gauge = (name: string, help: string, value: () => number, aggregator: 'sum' | 'min' | 'omit' = 'sum') =>
     new Gauge({
       name,
       help,
+      aggregator,
       registers: [metrics],
       collect() {
         this.set(value())
       },
     })
-  gauge('causeway_ready', '1 when /readyz says so.', () => (readiness().isReady ? 1 : 0))
+  gauge('causeway_ready', '1 when /readyz says so.', () => (readiness().isReady ? 1 : 0), 'omit')
   gauge('causeway_spool_messages', 'Messages in the spool.', () => health().messages)
   gauge('causeway_spool_bytes', 'Octets they take on disk.', () => health().bytes)
-  gauge('causeway_spool_free_bytes', "Free on the spool's volume.", () => health().freeBytes)
+  gauge('causeway_spool_free_bytes', "Free on the spool's volume.", () => health().freeBytes, 'min')
   gauge('causeway_spool_quarantined_messages', 'Damaged and poison entries set aside.', () => health().quarantined)
 }

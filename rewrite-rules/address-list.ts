@@ -88,6 +88,12 @@ function kinds(): Uint8Array {
   return kind
 }
 
+/** Whether the byte at an offset can be part of a word outside quotes. */
+export function isWordByte(text: string, at: number): boolean {
+  const kind = KIND[text.charCodeAt(at)]
+  return kind === ATEXT || kind === EIGHT_BIT
+}
+
 const LF_CODE = 0x0a
 const CR_CODE = 0x0d
 const QUOTE_CODE = 0x22

@@ -1,7 +1,7 @@
 // Rewrites the addresses of one header field after the other and collects the edits (rewriting.md R36, R41–R43, §6).
 import { Buffer } from 'node:buffer'
 import { formatAddrSpec } from './addr-spec.ts'
-import { MAX_ADDRESSES, readAddress, readWideAddress, scanAddressList } from './address-list.ts'
+import { isWordByte, MAX_ADDRESSES, readAddress, readWideAddress, scanAddressList } from './address-list.ts'
 import type { FoundAddress, Span } from './address-list.ts'
 import type { Direction, ReportRecorder } from './change-report.ts'
 import { escapeQuoted, findAddressAsName } from './display-name.ts'
@@ -26,6 +26,9 @@ export interface FieldOptions {
 
 type Replaced = Extract<Mapped, { kind: 'replaced' }>
 type TextEdit = Edit & { readonly text: string }
+
+/** What words can be joined by, white space or not. */
+const JOINING = new Set(['.', '@', ')'])
 
 export class FieldRewriter {
   /** In ascending order. */
@@ -107,7 +110,9 @@ export class FieldRewriter {
   /** R41 */
   #splice(found: FoundAddress, start: number, mapped: Replaced): void {
     const { localEnd, domainStart, end } = found
-    if (mapped.keep === 'nothing') return this.#edit(start, end, formatAddrSpec(mapped.local, mapped.domain))
+    if (mapped.keep === 'nothing') {
+      return this.#edit(start, end, formatAddrSpec(this.#apart(start, mapped.local), mapped.domain))
+    }
     if (mapped.keep === 'extension') {
       // In spelling that is not simply the address a `+` may stand in a comment: then the local part is written as a whole.
       const plus = found.hasCfws ? -1 : this.#text.slice(start, localEnd).indexOf('+')
@@ -115,6 +120,18 @@ export class FieldRewriter {
       else this.#edit(start, start + plus, mapped.local.split('+', 1)[0] ?? '')
     }
     this.#edit(domainStart, end, mapped.domain)
+  }
+
+  /**
+   * Quotes can be all that keeps a local part from becoming one with what stands before it: a word, as in `x"john smith"@contoso.com`, or
+   * after a dot, an @ or a comment the words before that.
+   */
+  #apart(start: number, local: string): string {
+    if (this.#text[start] !== '"' || local.startsWith('"')) return local
+    let before = start - 1
+    while (isWhiteSpace(this.#text.charCodeAt(before))) before--
+    const joins = before === start - 1 ? isWordByte(this.#text, before) : false
+    return joins || JOINING.has(this.#text.charAt(before)) ? `"${local}"` : local
   }
 
   /** R43 */

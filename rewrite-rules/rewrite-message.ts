@@ -80,6 +80,16 @@ export class MessageRewriter {
     return this.#received
   }
 
+  /** Octets of the body that came before `begin`. */
+  get receivedBody(): readonly Buffer[] {
+    return this.#run === undefined ? this.#waiting : []
+  }
+
+  /** Whether an octet of the body was changed so far. */
+  get hasChangedBody(): boolean {
+    return (this.#run?.bodyRecorder.changeCount ?? 0) > 0
+  }
+
   /** The rewritten envelope after `begin`, if it was given one. */
   get envelope(): RewrittenEnvelope | undefined {
     return this.#run?.envelope

@@ -27,8 +27,8 @@ const ROOMS: Record<string, RoomRule> = {
   mta: {
     ours: ['mta/', 'rewrite-rules/index.ts', 'common/'],
     node: 'all',
-    packages: ['smtp-server', 'yaml', 'prom-client'],
-    why: 'PS-1: the engine through its one face is all that reads mail here; no library parser decides, and never the control plane',
+    packages: ['smtp-server', 'yaml', 'prom-client', 'mailauth'],
+    why: 'PS-1: the engine through its one face is all that reads mail here; no library parser decides (mailauth judges signatures, nothing else), and never the control plane',
   },
   cli: {
     ours: ['cli/', 'mta/', 'rewrite-rules/index.ts', 'common/'],
@@ -41,13 +41,16 @@ const ROOMS: Record<string, RoomRule> = {
 
 /** Inside mta/: message → inbound → spool → queue → outbound; only worker.ts sees all of it. Empty list: files at the top of mta/ only. */
 const MTA_FOLDERS: Record<string, readonly string[]> = {
-  inbound: ['spool'],
+  inbound: ['spool', 'sign'],
   mapping: [],
+  // Given headers, hashes and keys, it gives decisions and fields: whose they are and where they go is not its business.
+  sign: [],
   spool: [],
   queue: ['spool', 'outbound', 'bounce'],
   outbound: [],
   bounce: [],
   admin: ['queue', 'spool'],
+  workers: ['admin', 'spool'],
 }
 
 interface SourceFile {

@@ -11,8 +11,8 @@ export interface Readiness {
 }
 
 export interface AdminServerDeps {
-  readonly metrics: Metrics
-  readonly readiness: () => Readiness
+  readonly metrics: Pick<Metrics, 'contentType' | 'metrics'>
+  readonly readiness: () => Readiness | Promise<Readiness>
   readonly log: Log
 }
 
@@ -78,7 +78,7 @@ async function answer(
     case '/healthz':
       return send(response, 200, 'application/json', `${JSON.stringify({ status: 'alive' })}\n`)
     case '/readyz': {
-      const { isReady, reasons } = readiness()
+      const { isReady, reasons } = await readiness()
       return send(response, isReady ? 200 : 503, 'application/json', `${JSON.stringify({ ready: isReady, reasons })}\n`)
     }
     case '/metrics':

@@ -45,7 +45,7 @@ export interface ReportDeps {
 }
 
 const OTHER: Record<Direction, Direction> = { out: 'in', in: 'out' }
-/** Without tenants a report takes the route of the other direction (rewriting.md §13). */
+/** What a record without `returnRoute` means: the route of the other direction (rewriting.md §13). */
 const ROUTE: Record<Direction, RouteName> = { out: 'owner-tenant', in: 'mailbox' }
 
 /**
@@ -72,7 +72,8 @@ export async function makeReport(
     boundary: `causeway-${deps.randomText()}`,
     now,
     ...(quoted === undefined ? {} : { quoted }),
-    ...(willRetryUntil === undefined ? {} : { willRetryUntil }),
+    // A clock that jumped ahead can make it a time that is past.
+    ...(willRetryUntil === undefined || willRetryUntil <= now ? {} : { willRetryUntil }),
   })
   const direction = OTHER[record.direction]
   const { token, secret } = deps.markerKeys
@@ -102,7 +103,13 @@ export async function makeReport(
       body8BitMime: dsn.has8Bit,
       has8Bit: dsn.has8Bit,
       isOwnReport: true,
-      recipients: [{ path: record.receivedReversePath, received: record.receivedReversePath, route: ROUTE[direction] }],
+      recipients: [
+        {
+          path: record.receivedReversePath,
+          received: record.receivedReversePath,
+          route: record.returnRoute ?? ROUTE[direction],
+        },
+      ],
       headerBytes: header.length,
       bodyBytes: dsn.body.length,
     },

@@ -10,25 +10,32 @@ export interface AcceptedMessage {
   readonly transaction: Transaction
   readonly rewritten: RewrittenEnvelope
   readonly direction: Direction
-  /** One for all recipients: without tenants the direction alone chooses it (rewriting.md §13). */
-  readonly route: RouteName
+  /** In the order of the rewritten forward-paths (rewriting.md §13). */
+  readonly routes: readonly RouteName[]
+  readonly returnRoute: RouteName
+  /** Who handed it over; undefined where nothing proves it. */
+  readonly tenant: string | undefined
   readonly project: string
   readonly tableVersion: number
   /** ms since the epoch */
   readonly receivedAt: number
   readonly has8Bit: boolean
+  /** Its header says that a machine sent it (DL-5). */
+  readonly isAutomatic: boolean
   readonly headerBytes: number
   readonly bodyBytes: number
 }
 
 export function acceptedRecord(message: AcceptedMessage): MessageRecord {
-  const { transaction, rewritten, route, receivedAt } = message
-  const { RET: ret, ENVID: envid, BODY: body } = transaction.parameters
+  const { transaction, rewritten, routes, tenant, receivedAt } = message
+  const { RET: ret, ENVID: envid, BODY: body, REQUIRETLS: requireTls } = transaction.parameters
   const received = transaction.envelope().forwardPaths
   return {
     queueId: message.queueId,
     project: message.project,
     direction: message.direction,
+    ...(tenant === undefined ? {} : { tenant }),
+    returnRoute: message.returnRoute,
     tableVersion: message.tableVersion,
     receivedAt,
     intakeMs: Math.max(0, receivedAt - transaction.startedAt),
@@ -37,20 +44,26 @@ export function acceptedRecord(message: AcceptedMessage): MessageRecord {
     ...(ret === 'FULL' || ret === 'HDRS' ? { ret } : {}),
     ...(typeof envid === 'string' ? { envid } : {}),
     smtpUtf8: transaction.isSmtpUtf8,
+    ...(requireTls === true ? { requireTls } : {}),
     body8BitMime: body === '8BITMIME',
     has8Bit: message.has8Bit,
     isOwnReport: false,
+    isAutomatic: message.isAutomatic,
     recipients: rewritten.envelope.forwardPaths.map((forward, i) => {
       // The first of those that became one: its ORCPT is kept too (R13).
-      return recipientRecord(forward, received[rewritten.received[i]?.[0] ?? -1], route)
+      return recipientRecord(forward, received[rewritten.received[i]?.[0] ?? -1], routes[i])
     }),
     headerBytes: message.headerBytes,
     bodyBytes: message.bodyBytes,
   }
 }
 
-function recipientRecord(forward: ForwardPath, received: ForwardPath | undefined, route: RouteName): RecipientRecord {
-  if (received === undefined) throw new Error('unreachable: a recipient that nobody sent')
+function recipientRecord(
+  forward: ForwardPath,
+  received: ForwardPath | undefined,
+  route: RouteName | undefined,
+): RecipientRecord {
+  if (received === undefined || route === undefined) throw new Error('unreachable: a recipient that nobody sent')
   const { NOTIFY: notify, ORCPT: orcpt } = forward.parameters
   return {
     path: forward.path,

@@ -5,8 +5,6 @@ import type { X509Certificate } from 'node:crypto'
 import { fingerprintOf } from '../certificates.ts'
 import { isLoopback } from '../network-names.ts'
 import type { StaticPeer } from '../settings-listeners.ts'
-import { formatMailbox } from './address-grammar.ts'
-import type { Mailbox } from './address-grammar.ts'
 import { judgeClientCertificate } from './client-certificate.ts'
 import { certificateRefusal, REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
@@ -30,16 +28,6 @@ export function addressRanges(ranges: readonly string[]): AddressRanges {
       return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6')
     },
   }
-}
-
-/**
- * Who gets the mail of a recipient. On a loopback listener nobody is refused but the unqualified postmaster, and he only where the operator
- * didn't say who he is. (RFC 5321 §4.5.1)
- * @param postmaster  addr-spec
- * @returns undefined: refused
- */
-export function admitRecipient(mailbox: Mailbox, postmaster: string | undefined): string | undefined {
-  return mailbox.domain === '' ? postmaster : formatMailbox(mailbox)
 }
 
 /** Which way a client was admitted: by its range on a loopback listener, by Exchange Online's certificate, or by one of its own. */

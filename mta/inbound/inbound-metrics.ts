@@ -14,6 +14,10 @@ export interface InboundMetrics {
   /** Codes of the engine's report (rewriting.md §14). */
   readonly reportCodes: Counter<'direction' | 'code'>
   readonly largeParts: Counter<'result'>
+  /** Connector validations and probes taken (SP-11). */
+  readonly probes: Counter
+  /** Messages by what X-MS-Exchange-CrossTenant-Id names (SP-4). */
+  readonly crossTenant: Counter<'tenant'>
   /** `full`, `resumed`, or why it failed; `none` where it got to no version. */
   readonly handshakes: Counter<'result' | 'protocol'>
 }
@@ -30,6 +34,8 @@ export function createInboundMetrics(metrics: Metrics): InboundMetrics {
     collapsed: counter('recipients_collapsed', 'Recipients merged with another after rewriting', ['direction']),
     reportCodes: counter('report_codes', 'Codes of the rewriting report', ['direction', 'code']),
     largeParts: counter('large_parts', 'Large parts handed to the worker thread, by result', ['result']),
+    probes: counter('probes', 'Connector validations and probes answered', []),
+    crossTenant: counter('cross_tenant_ids', 'Messages by what X-MS-Exchange-CrossTenant-Id names', ['tenant']),
     handshakes: counter('tls_handshakes', 'TLS handshakes by result and version', ['result', 'protocol']),
   }
 }

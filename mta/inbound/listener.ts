@@ -1,13 +1,19 @@
 // One listener: takes connections, admits or refuses them, holds their sessions to the limits, and closes in good order. (DU-6)
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import type { PinnedTable } from '../pinned-table.ts'
 import type { Credentials } from '../credentials.ts'
 import { Admission } from './admission.ts'
 import type { ListenerPeers, RelayPeers } from './admission.ts'
 import type { ConnectionSlots, SlotRefusal } from './connection-slots.ts'
+import type { Nonce } from '../nonces.ts'
+import { newQueueId } from '../queue-id.ts'
+import { ProbeReception } from './probe.ts'
+import type { ProbeRate } from './probe.ts'
 import { KnownChains } from './known-chains.ts'
 import { Reception } from './receive.ts'
-import type { Client, ReceiveDeps } from './receive.ts'
+import type { ReceiveDeps } from './receive.ts'
+import type { Client } from './receiving.ts'
 import { REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
 import { Session } from './session.ts'
@@ -30,6 +36,8 @@ export interface ListenerDeps extends ReceiveDeps, RelayPeers {
   readonly currentTable: { get(): PinnedTable | undefined }
   /** addr-spec; undefined: no mail to the unqualified postmaster */
   readonly postmaster: string | undefined
+  readonly nonces: () => readonly Nonce[]
+  readonly probeRate: ProbeRate
   /** One for all listeners of a relay: the limits are the relay's. */
   readonly slots: ConnectionSlots
   /** ms of a clock that never goes back */
@@ -38,10 +46,14 @@ export interface ListenerDeps extends ReceiveDeps, RelayPeers {
   readonly every: (ms: number, task: () => void) => () => void
   /** Share of the process's memory limit in use, 0 to 1. */
   readonly memoryUse: () => number
+  /** Another process takes the connections and hands them over: `take`. Then nothing is listened on here. */
+  readonly isFed?: boolean
 }
 
 export interface Listener {
   readonly port: number
+  /** Serves a connection that was taken elsewhere and has not been read from; calls `left` when it has ended. */
+  take(socket: Socket, left: () => void): void
   /** Takes no more connections, lets messages under way finish, and cuts off after `graceMs` what hasn't. */
   close(graceMs?: number): Promise<void>
 }
@@ -51,6 +63,32 @@ const GRACE_MS = 30_000
 const AUDIT_MS = 3_600_000
 /** What strangers can make us remember. */
 const MAX_AUDITED = 10_000
+
+/** Open connections that another process took: the server that would count its own doesn't know of them. */
+class TakenSockets {
+  readonly #open = new Set<Socket>()
+  #whenNone: (() => void) | undefined
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  add(socket: Socket, left: () => void): void {
+    this.#open.add(socket)
+    socket.once('close', () => {
+      this.#open.delete(socket)
+      left()
+      if (this.#open.size === 0) this.#whenNone?.()
+    })
+  }
+
+  allGone(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#whenNone = resolve
+      if (this.#open.size === 0) resolve()
+    })
+  }
+}
 
 const SLOT_REPLIES: Record<SlotRefusal, Reply> = {
   total: REPLIES.tooManyConnections,
@@ -78,7 +116,7 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
 
   const replied = (address: string, reply: Reply): void => {
     if (reply.refusesPeer === true) audit(address, reply)
-    if (reply.code >= 400) metrics.refusals.inc({ direction, reason: reply.reason })
+    if (reply.code >= 400) metrics.refusals.inc({ direction: direction ?? 'any', reason: reply.reason })
   }
 
   const handshaken = (address: string, session: string, handshake: Handshake): void => {
@@ -91,16 +129,33 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
     }
   }
 
+  const probeDeps = { log, rate: deps.probeRate, monotonic: deps.monotonic, taken: () => metrics.probes.inc() }
+
   const sessionDeps: Omit<SessionDeps, 'closed' | 'replied' | 'handshaken'> = {
     name: deps.name,
     limits,
     spool: deps.spool,
-    postmaster: deps.postmaster,
+    recipientRules: (peer) => {
+      const pinned = deps.currentTable.get()
+      return {
+        name: deps.name,
+        postmaster: deps.postmaster,
+        tenants: deps.tenants,
+        direction,
+        nonces: deps.nonces(),
+        isLocal: peer === 'local',
+        now: deps.now(),
+        map: pinned?.table.withPolicy(pinned.policy),
+      }
+    },
     log,
     now: deps.now,
     monotonic: deps.monotonic,
     hasTable: () => deps.currentTable.get() !== undefined,
     receive: (transaction: Transaction, client: Client) => {
+      if (transaction.isProbe) {
+        return new ProbeReception(probeDeps, transaction, client, newQueueId(deps.now()))
+      }
       const pinned = deps.currentTable.get()
       return pinned === undefined ? undefined : new Reception(deps, pinned, transaction, client)
     },
@@ -174,8 +229,11 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
   // Clients that are refused get a reply, and a few seconds to read it. Beyond that, nothing.
   server.server.maxConnections = 2 * limits.connections
   const { server: socketServer } = server
-  socketServer.listen({ port: listener.port, host: listener.address, backlog: 511 })
-  await once(socketServer, 'listening')
+  const taken = new TakenSockets()
+  if (deps.isFed !== true) {
+    socketServer.listen({ port: listener.port, host: listener.address, backlog: 511 })
+    await once(socketServer, 'listening')
+  }
 
   let cutOffAt = Number.POSITIVE_INFINITY
   const stopSweeping = deps.every(SWEEP_MS, () => {
@@ -192,9 +250,16 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
   const bound = socketServer.address()
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : listener.port,
+    take(socket, left) {
+      taken.add(socket, left)
+      // A client may close its side behind its last command and still wait for the reply.
+      socket.allowHalfOpen = true
+      if (taken.size > socketServer.maxConnections) socket.destroy()
+      else socketServer.emit('connection', socket)
+    },
     async close(graceMs = GRACE_MS) {
       cutOffAt = Math.min(cutOffAt, deps.monotonic() + graceMs)
-      const closed = new Promise((resolve) => socketServer.close(resolve))
+      const closed = Promise.all([new Promise((resolve) => socketServer.close(resolve)), taken.allGone()])
       for (const session of sessions) session.leave()
       await closed
       stopSweeping()

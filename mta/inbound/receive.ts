@@ -1,33 +1,59 @@
 // One message from the first octet of DATA to the 250: through the engine into the spool, durable, and only then accepted. (R79, DU-1)
 import { isAscii } from 'node:buffer'
 import type { Log } from '../../common/log.ts'
-import { formatMarker, judgeLoop, messageId, MessageRewriter, Refusal } from '../../rewrite-rules/index.ts'
-import type { Direction, HeaderBlock } from '../../rewrite-rules/index.ts'
+import {
+  formatMarker,
+  fromMailboxes,
+  judgeLoop,
+  messageId,
+  MessageRewriter,
+  Refusal,
+} from '../../rewrite-rules/index.ts'
+import type { Direction, HeaderBlock, RewrittenEnvelope } from '../../rewrite-rules/index.ts'
+import type { SigningKeys } from '../credentials.ts'
+import { isAutomaticMail } from '../automatic-mail.ts'
 import type { Limits } from '../limits.ts'
 import type { MarkerKeys } from '../marker-keys.ts'
-import type { MessageRecord, RouteName } from '../message-record.ts'
+import type { MessageRecord } from '../message-record.ts'
 import type { PinnedTable } from '../pinned-table.ts'
+import type { ProofTokens } from '../proof-tokens.ts'
 import { newQueueId } from '../queue-id.ts'
 import type { QueueId } from '../queue-id.ts'
+import type { ProofSettings } from '../settings-routes.ts'
+import { keptFieldLists } from '../sign/verification.ts'
+import type { Verification } from '../sign/verification.ts'
+import type { ResolveTxt } from '../sign/verify.ts'
 import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
 import type { Spool, SpoolIntake } from '../spool/contract.ts'
-import type { Peer } from './admission.ts'
+import type { Tenants } from '../tenants.ts'
+import { Attestation } from './attestation.ts'
 import { acceptedRecord, collapsedPaths, firstState } from './accepted-record.ts'
 import type { InboundMetrics } from './inbound-metrics.ts'
 import { LargePartsFull } from './large-parts.ts'
 import type { LargeParts } from './large-parts.ts'
+import { planRoutes } from './plan-routes.ts'
+import type { RoutePlan } from './plan-routes.ts'
+import type { Client, Receiving } from './receiving.ts'
 import { queuedReply, refusalReply, REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
+import { judgeHeaderProof, readHeaderProof } from './tenant-proof.ts'
 import { receivedField, traceField, withoutForgedFields } from './trace-fields.ts'
 import type { Transaction } from './transaction.ts'
 
 export interface ReceiveDeps {
   readonly name: string
   readonly authservId: string
-  readonly direction: Direction
+  readonly signingKeys: () => SigningKeys
+  readonly resolveTxt: ResolveTxt
+  /** Of the listener; undefined: the token of each message tells it (R5). */
+  readonly direction: Direction | undefined
   readonly limits: Limits
   readonly spool: Pick<Spool, 'begin' | 'remove'>
-  readonly routes: Readonly<Record<Direction, RouteName>>
+  /** undefined: the two-route configuration (product.md §8). */
+  readonly tenants: Tenants | undefined
+  readonly proof: ProofSettings
+  readonly tokens: () => ProofTokens
+  readonly hasMx: boolean
   /** undefined: delivered mail is not marked, and no loop is seen but by its Received fields. */
   readonly marker: MarkerKeys | undefined
   readonly largeParts: Pick<LargeParts, 'run'>
@@ -41,18 +67,7 @@ export interface ReceiveDeps {
   readonly accepted: (queueId: QueueId) => void
 }
 
-/** What Received says of where a message came from. */
-export interface Client {
-  readonly helloName: string
-  readonly address: string
-  readonly isEsmtp: boolean
-  /** undefined: it came in cleartext. */
-  readonly tls: { readonly protocol: string; readonly cipher: string } | undefined
-  /** Which way it was admitted. */
-  readonly peer: Peer
-}
-
-export class Reception {
+export class Reception implements Receiving {
   readonly #deps: ReceiveDeps
   readonly #pinned: PinnedTable
   readonly #transaction: Transaction
@@ -60,6 +75,10 @@ export class Reception {
   readonly #queueId: QueueId
   readonly #rewriter: MessageRewriter
   #intake: SpoolIntake | undefined
+  #attestation: Attestation | undefined
+  #direction: Direction | undefined
+  /** Who handed it over, as far as it is proven. */
+  #tenant: string | undefined
   #validMarkers = 0
   #bodyBytes = 0
   /** Why the message is not accepted; from then on its octets are dropped. */
@@ -76,13 +95,10 @@ export class Reception {
     this.#rewriter = new MessageRewriter({ largePartBytes: deps.limits.largePartBytes })
   }
 
-  /**
-   * Takes the next octets of content. Never throws: what goes wrong becomes the reply at the end of DATA.
-   * @returns a promise when nothing more should come before it is settled
-   */
   write(content: Buffer): Promise<void> | undefined {
     if (this.#verdict !== undefined || content.length === 0) return undefined
     try {
+      this.#attestation?.received(content)
       let pieces: readonly Uint8Array[] = this.#rewriter.write(content)
       const { receivedHeader } = this.#rewriter
       // Nothing passes before the engine has begun.
@@ -96,7 +112,7 @@ export class Reception {
     }
   }
 
-  /** After the final dot. Never throws. A 250 means that the message is durable: it is the only one there is. */
+  /** A 250 means that the message is durable: it is the only one there is. */
   async finish(has8Bit: boolean): Promise<Reply> {
     try {
       if (this.#verdict === undefined) await this.#complete(has8Bit)
@@ -108,36 +124,36 @@ export class Reception {
     return this.#verdict
   }
 
-  /** The message is not taken, whatever it holds. */
   async refuse(reply: Reply): Promise<Reply> {
     this.#verdict = reply
     await this.#drop()
     return reply
   }
 
-  /** The rest won't come, or isn't wanted. */
   abort(): void {
     if (this.#verdict !== undefined) return
     this.#verdict = REPLIES.localError
     void this.#drop()
   }
 
-  /** The client was told 451: what becomes durable all the same must not be delivered, for the client will send it again. */
   disown(): void {
     this.#verdict ??= REPLIES.tooSlowHere
   }
 
-  /** To be called when the 250 has been written: hands the message to the queue, then counts and logs it. */
+  /** Hands the message to the queue, then counts and logs it. */
   announce(): void {
     if (this.#durable === undefined) return
     this.#deps.accepted(this.#queueId)
     this.#report(this.#durable)
   }
 
-  /** The header block is complete: judges loops, fixes direction, table and envelope. */
+  /** The header block is complete: judges proof and loops, fixes direction, table and envelope. */
   #begin(receivedHeader: HeaderBlock): Uint8Array[] {
-    const { direction, marker, log, spool } = this.#deps
+    const { marker, log, spool } = this.#deps
     const { table, policy } = this.#pinned
+    const direction = this.#judgeProof(receivedHeader)
+    if (direction === undefined) return []
+    this.#direction = direction
     const keys = { tokens: marker?.tokens ?? [], secrets: marker?.secrets ?? [], project: table.project }
     const loop = judgeLoop(receivedHeader, direction, keys)
     if (loop.kind === 'loop') {
@@ -146,6 +162,8 @@ export class Reception {
       return []
     }
     this.#validMarkers = loop.validMarkers
+    this.#attestation = this.#attest(receivedHeader, direction)
+    for (const chunk of this.#rewriter.receivedBody) this.#attestation.received(chunk)
     this.#intake = spool.begin(this.#queueId)
     return this.#rewriter.begin({
       direction,
@@ -157,12 +175,43 @@ export class Reception {
     })
   }
 
+  #attest(received: HeaderBlock, direction: Direction): Attestation {
+    const { authservId, signingKeys, resolveTxt, tenants, proof, now } = this.#deps
+    const isProjectDomain = (domain: string): boolean => tenants?.ownerOf(domain) !== undefined
+    return new Attestation(
+      { authservId, keys: signingKeys(), resolveTxt, isProjectDomain, now },
+      { received, direction, policy: this.#pinned.policy, need: this.#isTrusted ? undefined : proof.need },
+    )
+  }
+
+  /** Whoever reaches the listener is trusted: it is on loopback without TLS (product.md §8). */
+  get #isTrusted(): boolean {
+    return this.#deps.tenants === undefined || this.#client.peer === 'local'
+  }
+
+  /** @returns undefined, and sets the verdict, where the header doesn't show a tenant of ours (SP-4) */
+  #judgeProof(receivedHeader: HeaderBlock): Direction | undefined {
+    const { tenants, proof, tokens, metrics } = this.#deps
+    if (this.#isTrusted && this.#deps.direction !== undefined) return this.#deps.direction
+    if (tenants === undefined) throw new Error('unreachable: a listener without direction has tenants')
+    const shown = readHeaderProof(receivedHeader, tokens(), tenants)
+    metrics.crossTenant.inc({ tenant: shown.crossTenant })
+    const verdict = judgeHeaderProof(shown, this.#deps.direction, proof)
+    if (verdict.kind === 'refused') {
+      this.#verdict = verdict.reply
+      return undefined
+    }
+    this.#tenant = verdict.tenant
+    return verdict.direction
+  }
+
   #store(pieces: readonly Uint8Array[], start = 0): Promise<void> | undefined {
     for (let i = start; i < pieces.length; i++) {
       const [piece, intake] = [pieces[i], this.#intake]
       if (this.#verdict !== undefined) return undefined // dropped while it waited
       if (piece === undefined || intake === undefined) throw new Error('unreachable: body before header')
       this.#bodyBytes += piece.length
+      this.#attestation?.sent(piece)
       const ready = intake.write(piece)
       if (ready !== undefined) return ready.then(() => this.#store(pieces, i + 1))
     }
@@ -191,17 +240,84 @@ export class Reception {
     if (this.#verdict === undefined) await this.#catchUp(this.#store(this.#rewriter.end()))
     if (this.#verdict !== undefined || this.#intake === undefined) return
 
-    const header = this.#header(receivedHeader)
-    const record = this.#recordOf(header, has8Bit || !isAscii(header))
+    const attestation = this.#attestation
+    if (attestation === undefined) throw new Error('unreachable: a message without attestation')
+    const verification = await attestation.verify()
+    this.#judgeDkimProof(attestation)
+    if (this.#verdict !== undefined) return
+    const plan = this.#planRoutes(receivedHeader)
+    if (plan.kind === 'refused') {
+      this.#verdict = plan.reply
+      return
+    }
+    const header = await this.#header(receivedHeader, plan, attestation, verification)
+    if (header === undefined || this.#verdict !== undefined) return
+    const record = this.#recordOf(header, plan, {
+      has8Bit: has8Bit || !isAscii(header),
+      isAutomatic: isAutomaticMail(receivedHeader),
+    })
     await this.#intake.commit(header, record, firstState(record))
     // Nothing that could fail may stand between here and the 250.
     if (this.#verdict === undefined) this.#durable = record
     else await this.#takeBack()
   }
 
-  /** The rewritten header with the fields of R79 on top. */
-  #header(receivedHeader: HeaderBlock): Buffer {
-    const { name, authservId, direction, marker, now } = this.#deps
+  #planRoutes(receivedHeader: HeaderBlock): RoutePlan {
+    const { tenants, hasMx, log } = this.#deps
+    const { envelope } = this.#rewritten()
+    const plan = planRoutes({
+      ...this.#pinned,
+      direction: this.#knownDirection(),
+      reversePath: this.#transaction.reversePath,
+      receivedPaths: this.#transaction.envelope().forwardPaths.map(({ path }) => path),
+      envelope,
+      from: fromMailboxes(receivedHeader),
+      isSmtpUtf8: this.#transaction.isSmtpUtf8,
+      handedBy: this.#tenant,
+      tenants,
+      hasMx,
+      isLocal: this.#client.peer === 'local',
+    })
+    // Nobody but the operator can mend these: the sender tries again meanwhile.
+    if (plan.kind === 'refused' && plan.reply.code < 500) {
+      log.error('message.no-route', { queueId: this.#queueId, reason: plan.reply.reason, tenant: this.#tenant })
+    }
+    return plan
+  }
+
+  #rewritten(): RewrittenEnvelope {
+    const { envelope } = this.#rewriter
+    if (envelope === undefined) throw new Error('unreachable: the engine was given an envelope')
+    return envelope
+  }
+
+  #knownDirection(): Direction {
+    if (this.#direction === undefined) throw new Error('unreachable: the direction is known once the header is')
+    return this.#direction
+  }
+
+  /** SP-4 (b), once the last octet of the body is there. */
+  #judgeDkimProof(attestation: Attestation): void {
+    const { tenants, proof } = this.#deps
+    if (this.#isTrusted || proof.need === 'token') return
+    const shown = attestation.proof()
+    if (shown.kind === 'unknown') this.#verdict ??= REPLIES.proofUnknown
+    else if (shown.kind === 'unproven') this.#verdict ??= REPLIES.noProof
+    else this.#tenant ??= tenants?.ownerOf(shown.domain)
+  }
+
+  /**
+   * The rewritten header with the fields of R79 on top, signed and sealed.
+   * @returns undefined, and sets the verdict, where it would have to be signed and can't be (R81)
+   */
+  async #header(
+    receivedHeader: HeaderBlock,
+    { route }: RoutePlan & { kind: 'routed' },
+    attestation: Attestation,
+    verification: Verification | undefined,
+  ): Promise<Buffer | undefined> {
+    const { name, authservId, marker, now, log } = this.#deps
+    const direction = this.#knownDirection()
     const received = receivedField({
       ...this.#client,
       by: name,
@@ -210,7 +326,7 @@ export class Reception {
       at: now(),
     })
     const trace =
-      marker === undefined
+      marker === undefined || route === 'mx'
         ? ''
         : traceField(
             formatMarker({
@@ -222,34 +338,51 @@ export class Reception {
               messageId: messageId(receivedHeader),
             }),
           )
-    const rewritten = withoutForgedFields(receivedHeader, this.#rewriter.header(), authservId)
+    const rewritten = this.#rewriter.header({ dkimCovered: keptFieldLists(verification) })
+    // R76: what leaves by MX shows nothing of ours.
+    const forbiddenTokens = route === 'mx' ? (marker?.tokens ?? []) : []
+    const header = withoutForgedFields(receivedHeader, rewritten, authservId, forbiddenTokens)
     // Without any header block, the first line of the body would join ours.
     const separator = receivedHeader.bytes.length === 0 ? '\r\n' : ''
-    return Buffer.concat([Buffer.from(received + trace + separator, 'latin1'), rewritten])
+    const attested = await attestation.finish({
+      header,
+      above: received,
+      below: trace + separator,
+      route,
+      hasChangedBody: this.#rewriter.hasChangedBody,
+    })
+    if (attested.kind === 'done') return attested.header
+    log.error('message.no-key', { queueId: this.#queueId, domain: attested.domain, route })
+    this.#verdict ??= REPLIES.noKey
+    return undefined
   }
 
-  #recordOf(header: Buffer, has8Bit: boolean): MessageRecord {
-    const { envelope } = this.#rewriter
-    if (envelope === undefined) throw new Error('unreachable: the engine was given an envelope')
-    const { direction, routes, now } = this.#deps
+  #recordOf(
+    header: Buffer,
+    plan: RoutePlan & { kind: 'routed' },
+    about: { readonly has8Bit: boolean; readonly isAutomatic: boolean },
+  ): MessageRecord {
     const { table } = this.#pinned
     return acceptedRecord({
       queueId: this.#queueId,
       transaction: this.#transaction,
-      rewritten: envelope,
-      direction,
-      route: routes[direction],
+      rewritten: this.#rewritten(),
+      direction: this.#knownDirection(),
+      routes: plan.routes,
+      returnRoute: plan.returnRoute,
+      tenant: this.#tenant,
       project: table.project,
       tableVersion: table.version,
-      receivedAt: now(),
-      has8Bit,
+      receivedAt: this.#deps.now(),
+      ...about,
       headerBytes: header.length,
       bodyBytes: this.#bodyBytes,
     })
   }
 
   #report(record: MessageRecord): void {
-    const { direction, log, metrics, tag } = this.#deps
+    const { log, metrics, tag } = this.#deps
+    const direction = this.#knownDirection()
     const { changeCount, codes } = this.#rewriter.report()
     const bytes = record.headerBytes + record.bodyBytes
     const collapsed = collapsedPaths(this.#transaction, this.#rewriter.envelope)
@@ -260,6 +393,7 @@ export class Reception {
     log.info('message.accepted', {
       queueId: this.#queueId,
       direction,
+      ...(this.#tenant === undefined ? {} : { tenant: this.#tenant }),
       client: this.#client.address,
       bytes,
       recipients: record.recipients.length,

@@ -7,9 +7,10 @@ import { hasArguments, parseHello, parseMail, parseRcpt, verbOf } from './comman
 import type { CommandLine } from './command-reader.ts'
 import type { DataReader } from './data-reader.ts'
 import type { PeerVerdict } from './admission.ts'
+import type { RecipientRules } from './recipients.ts'
 import { ehloReply, greeting, heloReply, isPermanentFailure, REPLIES } from './replies.ts'
 import type { Reply, TlsStanding } from './replies.ts'
-import type { Client, Reception } from './receive.ts'
+import type { Client, Receiving } from './receiving.ts'
 import { SessionClock } from './session-clock.ts'
 import type { Overdue } from './session-clock.ts'
 import type { Dialogue, Wire } from './smtp-quirks.ts'
@@ -21,7 +22,7 @@ export interface SessionDeps {
   readonly name: string
   readonly limits: Limits
   readonly spool: Pick<Spool, 'checkRoom'>
-  readonly postmaster: string | undefined
+  readonly recipientRules: (peer: Client['peer']) => RecipientRules
   readonly log: Log
   /** ms since the epoch */
   readonly now: () => number
@@ -29,7 +30,7 @@ export interface SessionDeps {
   readonly monotonic: () => number
   readonly hasTable: () => boolean
   /** undefined: no table, after all. */
-  readonly receive: (transaction: Transaction, client: Client) => Reception | undefined
+  readonly receive: (transaction: Transaction, client: Client) => Receiving | undefined
   readonly isStressed: () => boolean
   readonly offersTls: boolean
   /** Whether the client may send mail; `tls`: undefined in cleartext. */
@@ -73,7 +74,7 @@ export class Session implements Dialogue {
   #verdict: PeerVerdict | undefined
   #hello: { readonly name: string; readonly isEsmtp: boolean } | undefined
   #transaction: Transaction | undefined
-  #reception: Reception | undefined
+  #reception: Receiving | undefined
   /** Ends the wait for a message that takes too long. */
   #giveUp: (() => void) | undefined
   /** The reception, which may take longer than the client is kept waiting; and the answer to the client. */
@@ -253,11 +254,12 @@ export class Session implements Dialogue {
     const transaction = this.#transaction
     if (this.#hello === undefined) return REPLIES.helloFirst
     if (transaction === undefined) return REPLIES.mailFirst
+    const { peer } = this.#admitted()
     const rcpt = parseRcpt(line, transaction.isSmtpUtf8)
     const reply =
       rcpt.kind === 'refused'
         ? rcpt.reply
-        : transaction.addRecipient(rcpt.value, this.#deps.limits, this.#deps.postmaster)
+        : transaction.addRecipient(rcpt.value, this.#deps.limits, this.#deps.recipientRules(peer))
     if (reply !== REPLIES.recipientOk) transaction.hadRefusedRecipient = true
     return reply
   }
@@ -268,14 +270,12 @@ export class Session implements Dialogue {
     if (transaction === undefined) return REPLIES.mailFirst
     if (transaction.recipientCount === 0)
       return transaction.hadRefusedRecipient ? REPLIES.noRecipients : REPLIES.recipientFirst
-    if (this.#verdict?.kind !== 'admitted')
-      throw new Error('unreachable: a transaction of a client that was not admitted')
     const client: Client = {
       helloName: this.#hello.name,
       address: this.#wire.remoteAddress,
       isEsmtp: this.#hello.isEsmtp,
       tls: this.#tls,
-      peer: this.#verdict.peer,
+      peer: this.#admitted().peer,
     }
     this.#reception = this.#deps.receive(transaction, client)
     if (this.#reception === undefined) {
@@ -285,6 +285,13 @@ export class Session implements Dialogue {
     this.#wire.startData()
     this.#clock.dataBegins(this.#deps.monotonic())
     return REPLIES.startData
+  }
+
+  /** What let the client begin a transaction. */
+  #admitted(): PeerVerdict & { kind: 'admitted' } {
+    if (this.#verdict?.kind !== 'admitted')
+      throw new Error('unreachable: a transaction of a client that was not admitted')
+    return this.#verdict
   }
 
   data(content: Buffer, reader: DataReader): Promise<void> | undefined {
@@ -324,7 +331,7 @@ export class Session implements Dialogue {
     if (this.#isLeaving) this.#end(REPLIES.shuttingDown)
   }
 
-  #concludeWithin(reception: Reception, reader: DataReader): Promise<Reply> {
+  #concludeWithin(reception: Receiving, reader: DataReader): Promise<Reply> {
     if (reader.hasBareLineEnd) return reception.refuse(REPLIES.bareLineEnd)
     if (reader.sizeBytes > this.#deps.limits.messageBytes) return reception.refuse(REPLIES.tooBig)
     const tooLate = new Promise<Reply>((resolve) => {

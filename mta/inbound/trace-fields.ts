@@ -1,7 +1,15 @@
 // The header fields the relay adds on the way in, and those it takes off: Received, X-Causeway-Trace, the tenant proof, and results that
 // somebody signed with our name. (R76, R79, R84; RFC 5321 §4.4, RFC 8601 §5) Pure.
-import { applyEdits, fieldValue, MARKER_FIELD, NO_HEADER_LIMITS, scanHeader } from '../../rewrite-rules/index.ts'
+import {
+  applyEdits,
+  fieldValue,
+  MARKER_FIELD,
+  NO_HEADER_LIMITS,
+  ownMarkerFields,
+  scanHeader,
+} from '../../rewrite-rules/index.ts'
 import type { HeaderBlock, HeaderField } from '../../rewrite-rules/index.ts'
+import { PROOF_FIELD } from './tenant-proof.ts'
 
 export interface ReceivedClause {
   /** As the client said it; shaped like a host name or literal by the grammar of EHLO, believed by nobody. */
@@ -46,20 +54,29 @@ export function rfc5322Date(at: number): string {
 
 /** Whether a field of a received header must not go on: the tenant proof whoever set it, and results in our name (R84). */
 function mustGo(header: HeaderBlock, field: HeaderField, authservId: string): boolean {
-  if (field.name === 'x-causeway-project') return true
+  if (field.name === PROOF_FIELD) return true
   return field.name === 'authentication-results' && isAuthservId(fieldValue(header, field), authservId)
 }
 
 /**
  * @param received  the header block as it came: only looked at
  * @param header  the same, rewritten
+ * @param forbiddenTokens  markers with one of them go too (R76)
  * @returns `header` without the fields that must not go on
  */
-export function withoutForgedFields(received: HeaderBlock, header: Buffer, authservId: string): Buffer {
-  if (!received.fields.some((field) => mustGo(received, field, authservId))) return header
+export function withoutForgedFields(
+  received: HeaderBlock,
+  header: Buffer,
+  authservId: string,
+  forbiddenTokens: readonly string[] = [],
+): Buffer {
+  const doomedIn = (block: HeaderBlock): HeaderField[] => {
+    const markers = forbiddenTokens.length === 0 ? [] : ownMarkerFields(block, forbiddenTokens)
+    return block.fields.filter((field) => markers.includes(field) || mustGo(block, field, authservId))
+  }
+  if (doomedIn(received).length === 0) return header
   // It was within the limits when it came; rewriting may have made it longer.
-  const block = scanHeader(header, NO_HEADER_LIMITS)
-  const doomed = block.fields.filter((field) => mustGo(block, field, authservId))
+  const doomed = doomedIn(scanHeader(header, NO_HEADER_LIMITS))
   return applyEdits(
     header,
     doomed.map(({ start, end }) => ({ start, end, text: '' })),

@@ -1,8 +1,9 @@
 // One mail transaction from MAIL to the end of DATA: what MAIL and RCPT said, judged by the limits, as the envelope the engine takes. Pure.
 import type { Envelope, EsmtpParameters, ForwardPath } from '../../rewrite-rules/index.ts'
 import type { Limits } from '../limits.ts'
-import { admitRecipient } from './admission.ts'
 import type { MailArguments, RcptArguments } from './command-grammar.ts'
+import { judgeRecipient } from './recipients.ts'
+import type { RecipientRules } from './recipients.ts'
 import { REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
 
@@ -12,6 +13,7 @@ export class Transaction {
   readonly reversePath: string
   readonly parameters: EsmtpParameters
   readonly #forwardPaths: ForwardPath[] = []
+  #isProbe = false
   /** RCPT was refused at least once. */
   hadRefusedRecipient = false
 
@@ -29,12 +31,19 @@ export class Transaction {
     return this.#forwardPaths.length
   }
 
+  /** Whether it is for nonces only, and so delivered nowhere (SP-11). */
+  get isProbe(): boolean {
+    return this.#isProbe
+  }
+
   /** Takes a recipient and says 250, or says why not. A repeated one is taken: the engine merges them (R13). */
-  addRecipient({ mailbox, parameters }: RcptArguments, limits: Limits, postmaster: string | undefined): Reply {
+  addRecipient({ mailbox, parameters }: RcptArguments, limits: Limits, rules: RecipientRules): Reply {
     if (this.#forwardPaths.length >= limits.recipientsPerMessage) return REPLIES.tooManyRecipients
-    const path = admitRecipient(mailbox, postmaster)
-    if (path === undefined) return REPLIES.noPostmaster
-    this.#forwardPaths.push({ path, parameters })
+    const verdict = judgeRecipient(mailbox, this.reversePath, rules)
+    if (verdict.kind === 'refused') return verdict.reply
+    if (this.#forwardPaths.length > 0 && verdict.isProbe !== this.#isProbe) return REPLIES.probeApart
+    this.#isProbe = verdict.isProbe
+    this.#forwardPaths.push({ path: verdict.path, parameters })
     return REPLIES.recipientOk
   }
 

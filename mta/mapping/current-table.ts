@@ -56,20 +56,28 @@ export class CurrentTable {
       labelNames: ['result'],
       registers: [deps.metrics],
     })
-    const gauge = (name: string, help: string, value: () => number) =>
+    // Of several workers the one that is behind is worth knowing.
+    const gauge = (name: string, help: string, aggregator: 'min' | 'max', value: () => number) =>
       new Gauge({
         name,
         help,
         registers: [deps.metrics],
+        aggregator,
         collect() {
           this.set(value())
         },
       })
-    gauge('causeway_table_version', 'Mapping revision in force; 0: none.', () => this.#loaded?.table.version ?? 0)
-    gauge('causeway_table_entries', 'Entries of the table in force.', () => this.#loaded?.table.entryCount ?? 0)
+    gauge(
+      'causeway_table_version',
+      'Mapping revision in force; 0: none.',
+      'min',
+      () => this.#loaded?.table.version ?? 0,
+    )
+    gauge('causeway_table_entries', 'Entries of the table in force.', 'min', () => this.#loaded?.table.entryCount ?? 0)
     gauge(
       'causeway_table_age_seconds',
       'Since the file of the table in force was written; 0: none.',
+      'max',
       () => this.#ageMs() / 1000,
     )
   }

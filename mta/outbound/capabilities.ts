@@ -5,6 +5,9 @@ export interface Capabilities {
   readonly eightBitMime: boolean
   readonly smtpUtf8: boolean
   readonly dsn: boolean
+  readonly startTls: boolean
+  /** RFC 8689 */
+  readonly requireTls: boolean
   /** undefined: SIZE is not offered; 0: offered without a limit. (RFC 1870 §3) */
   readonly sizeLimit: number | undefined
 }
@@ -15,6 +18,8 @@ export const NO_CAPABILITIES: Capabilities = {
   eightBitMime: false,
   smtpUtf8: false,
   dsn: false,
+  startTls: false,
+  requireTls: false,
   sizeLimit: undefined,
 }
 
@@ -32,6 +37,8 @@ export function parseCapabilities(lines: readonly string[]): Capabilities {
     eightBitMime: offered.get('8BITMIME') === '',
     smtpUtf8: offered.has('SMTPUTF8'), // RFC 6531 §3.1: parameters of the keyword are to be ignored
     dsn: offered.get('DSN') === '',
+    startTls: offered.get('STARTTLS') === '',
+    requireTls: offered.get('REQUIRETLS') === '',
     sizeLimit: sizeLimit(offered.get('SIZE')),
   }
 }

@@ -10,10 +10,25 @@ import { isPositive } from './outcome.ts'
 import type { ConnectFailure, Dialogue, Fault, FaultKind } from './outcome.ts'
 import { ReplyFault, ReplyReader, smtpReply } from './reply-reader.ts'
 import type { Reply, ReplyLimits } from './reply-reader.ts'
-import type { NextHop } from './route.ts'
+import { startTls } from './start-tls.ts'
+import type { Security, TlsDemand } from './start-tls.ts'
+import type { TlsFailure } from './tls-failure.ts'
+import type { TlsIdentity } from './tls-identity.ts'
 import type { Timeouts } from './timeouts.ts'
 import { planTransaction } from './transaction.ts'
 import type { RecipientPlan } from './transaction.ts'
+
+/** One host to connect to. */
+export interface Peer {
+  /** As log and reports name it. */
+  readonly hostPort: string
+  /** Name or address. */
+  readonly host: string
+  readonly port: number
+  readonly tls: TlsDemand
+  /** undefined only where `tls` asks for none. */
+  readonly identity: TlsIdentity | undefined
+}
 
 export interface ClientSettings {
   /** Our name in EHLO. */
@@ -49,13 +64,17 @@ const READ_BYTES = 16 * 1024
 const ADDRESS_ATTEMPT_MS = 5_000
 
 export class SmtpConnection {
-  readonly hop: NextHop
+  readonly peer: Peer
   readonly #settings: ClientSettings
-  readonly #socket: Socket
+  #socket: Socket
   readonly #reader: ReplyReader
   #capabilities: Capabilities = NO_CAPABILITIES
+  #security: Security | undefined
+  #unbelieved: TlsFailure | undefined
   #transactions = 0
   #isInTransaction = false
+  /** In a TLS handshake: how it ends is told by startTls. */
+  #isRaising = false
   #deadlineMs = Infinity
 
   /** Replies awaited now, and those of them that have come. */
@@ -67,14 +86,14 @@ export class SmtpConnection {
   #isGone = false
   #whenGone: (() => void)[] = []
 
-  constructor(hop: NextHop, settings: ClientSettings) {
-    this.hop = hop
+  constructor(peer: Peer, settings: ClientSettings) {
+    this.peer = peer
     this.#settings = settings
     this.#reader = new ReplyReader(settings.replyLimits)
     const buffer = Buffer.allocUnsafe(READ_BYTES)
     this.#socket = connect({
-      host: hop.host,
-      port: hop.port,
+      host: peer.host,
+      port: peer.port,
       noDelay: true,
       autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
       onread: {
@@ -86,10 +105,14 @@ export class SmtpConnection {
       },
     })
     this.#socket.on('connect', () => this.#proceed())
-    this.#socket.on('drain', () => this.#proceed())
-    this.#socket.on('error', (error) => this.#fail(...faultOf(error)))
-    this.#socket.on('end', () => this.#fail('closed', 'the next hop closed the connection'))
-    this.#socket.on('close', () => this.#onClose())
+    this.#listenTo(this.#socket)
+  }
+
+  #listenTo(socket: Socket): void {
+    socket.on('drain', () => this.#proceed())
+    socket.on('error', (error) => this.#fail(...faultOf(error)))
+    socket.on('end', () => this.#fail('closed', 'the next hop closed the connection'))
+    socket.on('close', () => this.#onClose())
   }
 
   /** Transactions begun. */
@@ -107,6 +130,21 @@ export class SmtpConnection {
     return this.#capabilities.dsn
   }
 
+  /** undefined: in cleartext. */
+  get security(): Security | undefined {
+    return this.#security
+  }
+
+  /** Why its certificate would not have been believed, where nobody asked for that. */
+  get unbelieved(): TlsFailure | undefined {
+    return this.#unbelieved
+  }
+
+  /** It takes messages that ask for REQUIRETLS, and has proved that it is the one they are for. (RFC 8689 §4.2.1) */
+  get honoursRequireTls(): boolean {
+    return isProven(this.#security) && this.#capabilities.requireTls
+  }
+
   /** Calls `run` once the socket is closed. */
   onceGone(run: () => void): void {
     if (this.#isGone) run()
@@ -115,10 +153,15 @@ export class SmtpConnection {
 
   /** To be called first, once. @returns why no transaction can begin; undefined when one can */
   async greet(): Promise<ConnectFailure | undefined> {
-    const { timeouts, name } = this.#settings
+    const { timeouts } = this.#settings
     await this.#connected(timeouts.connect)
     const greeting = await this.#reply(timeouts.greeting, 'the greeting')
     if (greeting === undefined || greeting.code !== 220) return this.#failure(greeting)
+    return (await this.#hello()) ?? (await this.#secure())
+  }
+
+  async #hello(): Promise<ConnectFailure | undefined> {
+    const { timeouts, name } = this.#settings
     this.#send(`EHLO ${name}\r\n`)
     const hello = await this.#reply(timeouts.hello, 'the reply to EHLO')
     if (hello !== undefined && hello.code >= 500) return await this.#greetPlainly()
@@ -134,6 +177,38 @@ export class SmtpConnection {
     return hello?.code === 250 ? undefined : this.#failure(hello)
   }
 
+  /** Raises the connection to TLS as far as the host is asked to; then it is greeted again, and only what it says inside counts (RFC 3207 §4.2). */
+  async #secure(): Promise<ConnectFailure | undefined> {
+    const { tls, identity } = this.peer
+    if (tls.kind === 'none') return undefined
+    if (!this.#capabilities.startTls) return this.#goWithoutTls('the next hop does not offer STARTTLS')
+    this.#send('STARTTLS\r\n')
+    const reply = await this.#reply(this.#settings.timeouts.command, 'the reply to STARTTLS')
+    if (reply === undefined || reply.code === 421) return this.#failure(reply)
+    if (reply.code !== 220) return this.#goWithoutTls('the next hop refused STARTTLS')
+    if (identity === undefined) throw new Error('unreachable: TLS without an identity')
+    this.#isRaising = true
+    const raised = await startTls(this.#socket, tls, identity, this.#settings.timeouts.tls)
+    this.#isRaising = false
+    if ('failure' in raised) {
+      this.#fail('insecure', raised.text, raised.failure)
+      return this.#failure(undefined)
+    }
+    this.#capabilities = NO_CAPABILITIES
+    this.#security = raised.security
+    this.#unbelieved = raised.unbelieved
+    this.#socket = raised.socket
+    this.#listenTo(raised.socket)
+    raised.socket.on('data', (chunk: Buffer) => this.#onBytes(chunk))
+    return await this.#hello()
+  }
+
+  /** DL-6: never in cleartext where TLS is asked for. */
+  #goWithoutTls(text: string): ConnectFailure | undefined {
+    if (this.peer.tls.kind !== 'may') this.#fail('unencrypted', text, 'starttls-not-supported')
+    return this.#fault && this.#failure(undefined)
+  }
+
   #failure(reply: Reply | undefined): ConnectFailure {
     if (reply !== undefined) return { reply: smtpReply(reply) }
     return { fault: this.#fault ?? { kind: 'closed', text: 'the connection ended' } }
@@ -144,7 +219,7 @@ export class SmtpConnection {
    * @throws what reading `content` throws; the connection is then gone and the next hop has not got the message
    */
   async transact(content: Content, recipients: readonly RecipientRecord[]): Promise<TransactionResult> {
-    const plan = planTransaction(content.record, recipients, this.#capabilities)
+    const plan = planTransaction(content.record, recipients, this.#capabilities, isProven(this.#security))
     if (plan.kind === 'refused') return plan
     const leftOut = plan.rcpts.map((rcpt) => (typeof rcpt === 'string' ? undefined : rcpt))
     const rcpts = plan.rcpts.filter(isCommand)
@@ -342,15 +417,16 @@ export class SmtpConnection {
     if (replies.length > 0) this.#proceed()
   }
 
-  #fail(kind: FaultKind, text: string): void {
+  #fail(kind: FaultKind, text: string, tls?: TlsFailure): void {
     if (this.#fault !== undefined) return
-    this.#fault = { kind, text }
+    this.#fault = { kind, text, ...(tls === undefined ? {} : { tls }) }
     this.#socket.destroy()
     this.#proceed()
   }
 
   #onClose(): void {
-    this.#fail('closed', 'the connection closed')
+    if (this.#isGone) return
+    if (!this.#isRaising) this.#fail('closed', 'the connection closed')
     this.#isGone = true
     for (const run of this.#whenGone.splice(0)) run()
   }
@@ -381,12 +457,18 @@ async function wholeContent(content: Content): Promise<Buffer | undefined> {
   return Buffer.concat(slices)
 }
 
+function isProven(security: Security | undefined): boolean {
+  return security !== undefined && security.verifiedBy !== 'nothing'
+}
+
 function isCommand(plan: RecipientPlan): plan is string {
   return typeof plan === 'string'
 }
 
-function faultOf(error: Error): [FaultKind, string] {
+function faultOf(error: Error): [FaultKind, string, TlsFailure?] {
   const code = 'code' in error ? String(error.code) : error.name
+  // In TLS 1.3 a host refuses our certificate, or its absence, after the handshake.
+  if (code.startsWith('ERR_SSL')) return ['insecure', `TLS with the next hop failed (${code})`, 'validation-failure']
   switch (code) {
     case 'ENOTFOUND':
     case 'EAI_AGAIN':

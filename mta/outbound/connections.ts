@@ -4,9 +4,12 @@ import { Counter, Gauge } from '../../common/metrics.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import type { Limits } from '../limits.ts'
 import { SmtpConnection } from './client.ts'
-import type { ClientSettings } from './client.ts'
+import type { ClientSettings, Peer } from './client.ts'
 import type { ConnectFailure } from './outcome.ts'
-import type { NextHop } from './route.ts'
+import type { NextHop, SmartHostHop } from './route.ts'
+import type { Security } from './start-tls.ts'
+import { TlsIdentities } from './tls-identity.ts'
+import type { OutboundCredentials } from './tls-identity.ts'
 import { DEFAULT_TIMEOUTS } from './timeouts.ts'
 import type { Timeouts } from './timeouts.ts'
 
@@ -17,6 +20,8 @@ export interface ConnectionsDeps {
     Limits,
     'nextHopConnections' | 'nextHopConnectionsPerHost' | 'nextHopReplyLineBytes' | 'nextHopReplyBytes'
   >
+  /** Those in force; asked for at each use. */
+  readonly credentials: () => OutboundCredentials
   readonly timeouts?: Timeouts
   /** How long a connection is kept without work, and at all. */
   readonly idleMs?: number
@@ -38,6 +43,9 @@ export type Opened = { readonly connection: SmtpConnection } | { readonly failur
 /** A connection, and what the pool must know of it. */
 interface Kept {
   readonly connection: SmtpConnection
+  readonly hop: NextHop
+  /** The pool it belongs to. */
+  readonly key: string
   readonly openedAt: number
   idleSince: number
   /** Messages it carried whose results are not on disk yet: no QUIT before (DU-4). */
@@ -48,6 +56,7 @@ interface Kept {
 export class Connections {
   readonly #deps: ConnectionsDeps
   readonly #client: ClientSettings
+  readonly #identities: TlsIdentities
   readonly #idleMs: number
   readonly #lifeMs: number
   readonly #transactions: number
@@ -64,6 +73,7 @@ export class Connections {
   #isClosed = false
   #whenRoom: () => void = () => {}
   readonly #opened: Counter<'result'>
+  readonly #tls: Counter<'result'>
 
   constructor(deps: ConnectionsDeps) {
     this.#deps = deps
@@ -76,10 +86,17 @@ export class Connections {
       replyLimits: { lineBytes: deps.limits.nextHopReplyLineBytes, replyBytes: deps.limits.nextHopReplyBytes },
       monotonicMs: deps.monotonicMs,
     }
+    this.#identities = new TlsIdentities(deps.credentials)
     const registers = [deps.metrics]
     this.#opened = new Counter({
       name: 'causeway_outbound_connections_opened_total',
       help: 'Connections to next hops, by whether the host greeted us',
+      labelNames: ['result'],
+      registers,
+    })
+    this.#tls = new Counter({
+      name: 'causeway_outbound_tls_total',
+      help: 'Connections to next hops by what TLS came to: cleartext, encrypted, the proof of the host, or why it failed',
       labelNames: ['result'],
       registers,
     })
@@ -107,16 +124,32 @@ export class Connections {
    */
   lease(hop: NextHop): Lease | undefined {
     if (this.#isClosed) return undefined
-    const kept = this.#takeIdle(hop.key)
+    const kept = this.#takeIdle(this.#keyOf(hop))
     if (kept === undefined && !this.#takePlace(hop)) return undefined
     return new Lease(this, hop, kept)
   }
 
+  /** R85: tenant, client certificate, host. With a certificate that a reload brought, it is another one. */
+  #keyOf(hop: NextHop): string {
+    return hop.kind === 'smart-host' && hop.tls === 'verify' ? this.#identities.of(hop).id : hop.key
+  }
+
   #takeIdle(key: string): Kept | undefined {
-    const idle = this.#idle.get(key)
-    const kept = idle?.pop()
-    if (kept !== undefined) this.#idleCount--
+    const kept = this.#idle.get(key)?.at(-1)
+    if (kept !== undefined) this.#removeIdle(kept)
     return kept
+  }
+
+  /** @returns whether it was among the idle ones */
+  #removeIdle(kept: Kept): boolean {
+    const idle = this.#idle.get(kept.key)
+    const index = idle?.lastIndexOf(kept) ?? -1
+    if (idle === undefined || index === -1) return false
+    idle.splice(index, 1)
+    // Domains pass through by the thousand: none leaves anything behind.
+    if (idle.length === 0) this.#idle.delete(kept.key)
+    this.#idleCount--
+    return true
   }
 
   #takePlace(hop: NextHop): boolean {
@@ -124,7 +157,7 @@ export class Connections {
     const { nextHopConnections, nextHopConnectionsPerHost } = this.#deps.limits
     if (atHost >= nextHopConnectionsPerHost) {
       // Another tenant's idle connection to this host can't be used, but its place can, once it is closed.
-      this.#retireIdle((kept) => kept.connection.hop.hostPort === hop.hostPort)
+      this.#retireIdle((kept) => kept.hop.hostPort === hop.hostPort)
       return false
     }
     if (this.#taken >= nextHopConnections) {
@@ -158,29 +191,43 @@ export class Connections {
   /** @internal for Lease */
   async open(hop: NextHop): Promise<{ kept: Kept } | { failure: ConnectFailure }> {
     if (this.#isClosed) return { failure: { fault: { kind: 'stopped', text: 'the relay is stopping' } } }
-    const connection = new SmtpConnection(hop, this.#client)
+    const key = this.#keyOf(hop)
+    if (hop.kind === 'mx') throw new Error('unreachable: no route leads to mail exchangers')
+    const opened = await this.#greet(this.#peerOf(hop))
+    if ('failure' in opened) return opened
+    const now = this.#deps.monotonicMs()
+    const kept: Kept = { ...opened, hop, key, openedAt: now, idleSince: now, unrecorded: 0, isRetiring: false }
+    opened.connection.onceGone(() => this.#forgetIdle(kept))
+    return { kept }
+  }
+
+  #peerOf(hop: SmartHostHop): Peer {
+    const { host, port, hostPort, tls, tlsName } = hop
+    if (tls === 'none') return { host, port, hostPort, tls: { kind: 'none' }, identity: undefined }
+    const identity = this.#identities.of(hop)
+    return { host, port, hostPort, tls: { kind: 'verify', name: tlsName, by: 'name' }, identity }
+  }
+
+  async #greet(peer: Peer): Promise<{ connection: SmtpConnection } | { failure: ConnectFailure }> {
+    const connection = new SmtpConnection(peer, this.#client)
     this.#open.add(connection)
     connection.onceGone(() => this.#open.delete(connection))
     const failure = await connection.greet()
     this.#opened.inc({ result: failure === undefined ? 'greeted' : 'failed' })
-    if (failure !== undefined) {
-      connection.destroy()
-      return { failure }
-    }
-    const now = this.#deps.monotonicMs()
-    const kept: Kept = { connection, openedAt: now, idleSince: now, unrecorded: 0, isRetiring: false }
-    connection.onceGone(() => this.#forgetIdle(kept))
-    return { kept }
+    this.#countTls(connection, failure)
+    if (failure === undefined) return { connection }
+    connection.destroy()
+    return { failure }
+  }
+
+  #countTls({ security }: SmtpConnection, failure: ConnectFailure | undefined): void {
+    if (failure === undefined) this.#tls.inc({ result: security === undefined ? 'cleartext' : resultOf(security) })
+    else if ('fault' in failure && failure.fault.tls !== undefined) this.#tls.inc({ result: failure.fault.tls })
   }
 
   /** The host closed it while nobody used it. */
   #forgetIdle(kept: Kept): void {
-    const idle = this.#idle.get(kept.connection.hop.key)
-    const index = idle?.indexOf(kept) ?? -1
-    if (index === -1) return
-    idle?.splice(index, 1)
-    this.#idleCount--
-    this.#freePlace(kept.connection.hop)
+    if (this.#removeIdle(kept)) this.#freePlace(kept.hop)
   }
 
   /** @internal for Lease */
@@ -194,12 +241,12 @@ export class Connections {
       return
     }
     kept.idleSince = now
-    const idle = this.#idle.get(hop.key) ?? []
-    this.#idle.set(hop.key, idle)
-    idle.push(kept)
+    const idle = this.#idle.get(kept.key)
+    if (idle === undefined) this.#idle.set(kept.key, [kept])
+    else idle.push(kept)
     this.#idleCount++
     const isWorn = connection.transactions >= this.#transactions || now - kept.openedAt >= this.#lifeMs
-    if (isWorn || this.#isClosed) this.#retire(kept)
+    if (isWorn || this.#isClosed || kept.key !== this.#keyOf(hop)) this.#retire(kept)
     else this.#sweepLater()
     this.#whenRoom()
   }
@@ -212,17 +259,12 @@ export class Connections {
 
   /** Takes an idle connection out of use; its place is free once it is closed. */
   #retire(kept: Kept): void {
-    const { hop } = kept.connection
-    const idle = this.#idle.get(hop.key)
-    const index = idle?.indexOf(kept) ?? -1
-    if (index === -1) return
-    idle?.splice(index, 1)
-    this.#idleCount--
+    if (!this.#removeIdle(kept)) return
     kept.isRetiring = true
     this.#retiring++
     kept.connection.onceGone(() => {
       this.#retiring--
-      this.#freePlace(hop)
+      this.#freePlace(kept.hop)
     })
     if (kept.unrecorded === 0) void kept.connection.quit()
   }
@@ -255,6 +297,10 @@ export class Connections {
     for (const idle of this.#idle.values()) for (const kept of idle.slice()) this.#retire(kept)
     await Promise.all([...this.#open].map((connection) => new Promise<void>((resolve) => connection.onceGone(resolve))))
   }
+}
+
+function resultOf({ verifiedBy }: Security): string {
+  return verifiedBy === 'nothing' ? 'encrypted' : verifiedBy
 }
 
 /** The right to one connection to one next hop. */

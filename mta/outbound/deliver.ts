@@ -2,10 +2,11 @@
 import type { RecipientRecord } from '../message-record.ts'
 import type { Content, TransactionResult } from './client.ts'
 import { Connections } from './connections.ts'
-import type { ConnectionsDeps, Lease } from './connections.ts'
+import type { ConnectionsDeps, Lease, Opened } from './connections.ts'
 import type { NextHop } from './route.ts'
 import { isPutOffAsTooMany, judgeConnectFailure, judgeDialogue, judgeRefusal, judgeSilence } from './outcome.ts'
 import type { HostVerdict, Outcome } from './outcome.ts'
+import type { Security } from './start-tls.ts'
 import { RECIPIENTS_PER_TRANSACTION } from './transaction.ts'
 
 export interface Attempt {
@@ -14,6 +15,8 @@ export interface Attempt {
   readonly host: HostVerdict
   /** `mx.example:25`; empty when none was reached. */
   readonly remote: string
+  /** undefined: in cleartext, or none was reached. */
+  readonly tls: Security | undefined
   /** Success will be reported by this host or further on, for those who asked for it. */
   readonly offersDsn: boolean
   readonly connectMs: number
@@ -127,11 +130,17 @@ export async function deliver(
   return {
     outcomes: recipients.map((recipient) => outcomes.get(recipient) ?? judgeSilence(undefined)),
     host,
-    remote: 'failure' in opened && 'fault' in opened.failure ? '' : lease.hop.hostPort,
+    remote: remoteOf(opened, lease),
+    tls: 'failure' in opened ? undefined : opened.connection.security,
     offersDsn,
     connectMs: connectedAt - beganAt,
     sendMs: monotonicMs() - connectedAt,
   }
+}
+
+function remoteOf(opened: Opened, { hop }: Lease): string {
+  if (!('failure' in opened)) return opened.connection.peer.hostPort
+  return 'fault' in opened.failure ? '' : hop.hostPort
 }
 
 /** The connection ended, or was being ended, before anything of the transaction was answered. */

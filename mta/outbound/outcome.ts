@@ -1,6 +1,7 @@
 // What became of each recipient: the only judge of what next hops say and of how connections end. Temporary by default: only a definite answer
 // fails a recipient. (DL-2, RFC 5321 §4.2.1)
 import type { SmtpReply } from '../message-record.ts'
+import type { TlsFailure } from './tls-failure.ts'
 
 /** What became of one recipient in one attempt. */
 export type Outcome =
@@ -18,16 +19,20 @@ export type Outcome =
  */
 export type HostVerdict = 'well' | 'unwell' | 'down' | 'said421'
 
-export type FaultKind = 'unreachable' | 'unresolved' | 'timeout' | 'closed' | 'protocol' | 'stopped'
+/** `unencrypted`: it offers no TLS where it must; `insecure`: its TLS came to nothing, or proved nothing. */
+export type FaultKind =
+  'unreachable' | 'unresolved' | 'timeout' | 'closed' | 'protocol' | 'stopped' | 'unencrypted' | 'insecure'
 
 /** How a connection ended before its time. */
 export interface Fault {
   readonly kind: FaultKind
   /** For the operator; holds nothing of the message. */
   readonly text: string
+  /** Where TLS is the reason. */
+  readonly tls?: TlsFailure
 }
 
-/** Why no transaction could begin: a reply other than the awaited one to connecting, EHLO and HELO, or a fault. */
+/** Why no transaction could begin: a reply other than the awaited one to connecting, EHLO, HELO and STARTTLS, or a fault. */
 export type ConnectFailure = { readonly reply: SmtpReply } | { readonly fault: Fault }
 
 /** All that was said in one transaction. A reply that didn't come is undefined, and then there is a fault or an earlier refusal. */
@@ -53,6 +58,9 @@ const STATUS_OF_FAULT: Record<FaultKind, string> = {
   closed: '4.4.2',
   protocol: '4.5.0',
   stopped: '4.3.2',
+  // A host that can't do TLS is tried again like one that is down: what changed may change back, and the mail must not leave in cleartext (DL-6).
+  unencrypted: '4.7.4',
+  insecure: '4.7.5',
 }
 
 /** Whatever a host says before MAIL it says to us, not of a recipient: even 5xx is temporary then. */

@@ -9,6 +9,8 @@ export interface Timeouts {
   readonly connect: number
   readonly greeting: number
   readonly hello: number
+  /** For the TLS handshake (PH-4). */
+  readonly tls: number
   /** For each reply to MAIL, RCPT and RSET. */
   readonly command: number
   /** For the 354. */
@@ -26,6 +28,7 @@ export const DEFAULT_TIMEOUTS: Timeouts = {
   connect: 30 * SECOND_MS,
   greeting: 5 * MINUTE_MS,
   hello: 5 * MINUTE_MS,
+  tls: 30 * SECOND_MS,
   command: 5 * MINUTE_MS,
   data: 2 * MINUTE_MS,
   block: 3 * MINUTE_MS,

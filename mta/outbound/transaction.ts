@@ -13,12 +13,14 @@ export type TransactionPlan =
 /** A command line with its line end, or why this recipient can't be named to this next hop. */
 export type RecipientPlan = string | SmtpReply
 
+/** @param isProven  the connection is in TLS, and the host has proved that it is the one */
 export function planTransaction(
   record: MessageRecord,
   recipients: readonly RecipientRecord[],
   hop: Capabilities,
+  isProven: boolean,
 ): TransactionPlan {
-  const refused = refusal(record, hop)
+  const refused = refusal(record, hop, isProven)
   if (refused !== undefined) return { kind: 'refused', reply: refused }
   return {
     kind: 'commands',
@@ -27,10 +29,13 @@ export function planTransaction(
   }
 }
 
-function refusal(record: MessageRecord, hop: Capabilities): SmtpReply | undefined {
+function refusal(record: MessageRecord, hop: Capabilities, isProven: boolean): SmtpReply | undefined {
   const bytes = record.headerBytes + record.bodyBytes
-  // RFC 8689 §4.2.1: connections are in cleartext so far, and REQUIRETLS is honoured or the message is not sent (R12).
-  if (record.requireTls === true) return ours('5.7.30', 'the message must not travel without TLS')
+  if (record.requireTls === true) {
+    // RFC 8689 §4.2.1: honoured by this host, or the message is not sent (R12).
+    if (!isProven) return ours('5.7.10', 'the message must travel in TLS to a host that proves its name')
+    if (!hop.requireTls) return ours('5.7.30', 'the message needs REQUIRETLS, which the next hop does not offer')
+  }
   if (lacksSmtpUtf8(record, hop)) return ours('5.6.7', 'the message needs SMTPUTF8, which the next hop does not offer')
   if (record.has8Bit && !hop.eightBitMime)
     return ours('5.6.3', 'the message has 8-bit content, which the next hop does not take')
@@ -51,6 +56,7 @@ function mailCommand(record: MessageRecord, hop: Capabilities): string {
   if (hop.sizeLimit !== undefined) command += ` SIZE=${record.headerBytes + record.bodyBytes}`
   if (hop.eightBitMime && record.body8BitMime) command += ' BODY=8BITMIME'
   if (hop.smtpUtf8 && record.smtpUtf8) command += ' SMTPUTF8'
+  if (record.requireTls === true) command += ' REQUIRETLS'
   if (hop.dsn && record.ret !== undefined) command += ` RET=${record.ret}`
   if (hop.dsn && record.envid !== undefined) command += ` ENVID=${wireWord(record.envid)}`
   return `${command}\r\n`

@@ -24,13 +24,40 @@ export function withResults(
   next: Pick<DeliveryState, 'attempts' | 'nextAttemptAt' | 'isHeld'>,
 ): DeliveryState {
   const recipients = state.recipients.slice()
-  for (const { recipient, outcome } of results) recipients[recipient] = recipientState(outcome, remote, at)
+  for (const { recipient, outcome } of results)
+    recipients[recipient] = recipientState(outcome, remote, at, recipients[recipient])
   return { ...next, recipients, isDead: false }
 }
 
-function recipientState(outcome: Outcome, remote: string, at: number): RecipientState {
-  if (outcome.kind === 'deferred') return { kind: 'queued', lastReply: outcome.reply }
+function recipientState(
+  outcome: Outcome,
+  remote: string,
+  at: number,
+  before: RecipientState | undefined,
+): RecipientState {
+  if (outcome.kind === 'deferred')
+    return {
+      kind: 'queued',
+      lastReply: outcome.reply,
+      ...(before?.kind === 'queued' && before.delayToldAt !== undefined ? { delayToldAt: before.delayToldAt } : {}),
+    }
   return { kind: outcome.kind, reply: outcome.reply, remote, at }
+}
+
+/** Of these recipients, which all wait, a delay has been reported; without `at` it has not. */
+export function withDelayTold(
+  state: DeliveryState,
+  told: readonly number[],
+  delayToldAt: number | undefined,
+): DeliveryState {
+  const recipients = state.recipients.slice()
+  for (const index of told) {
+    const recipient = recipients[index]
+    if (recipient?.kind !== 'queued') throw new Error(`unreachable: recipient ${index} does not wait`)
+    const { delayToldAt: _, ...untold } = recipient
+    recipients[index] = delayToldAt === undefined ? untold : { ...untold, delayToldAt }
+  }
+  return { ...state, recipients }
 }
 
 /** Nobody is left to deliver to. */

@@ -24,6 +24,8 @@ export class Destination {
   #period = 0
   #unwell = 0
   #closedUntilMs: number | undefined
+  /** The last attempt that said anything of the host ended well; nothing is known against one never tried, and nothing for it. */
+  #isWell = false
   /** Times of the failures since the last success. */
   #failures: number[] = []
 
@@ -37,6 +39,10 @@ export class Destination {
   /** Until when nothing is sent; undefined while the host is believed well. In the past: a probe may go out. */
   get closedUntilMs(): number | undefined {
     return this.#closedUntilMs
+  }
+
+  get isWell(): boolean {
+    return this.#isWell
   }
 
   isClosed(nowMs: number): boolean {
@@ -61,6 +67,7 @@ export class Destination {
     const isCurrent = turn.period === this.#period
     if (isCurrent) this.#active--
     if (verdict === 'well') this.#succeed(nowMs)
+    if (verdict !== undefined) this.#isWell = verdict === 'well'
     if (verdict === undefined || verdict === 'well' || !isCurrent) return false
     if (verdict === 'unwell') {
       this.#unwell++

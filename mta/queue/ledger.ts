@@ -1,12 +1,14 @@
 // What is known of messages in hand, and its way to the disk. Nothing is forgotten here before it is written there: a report is spooled before
 // its recipient is written off, a result is written before the message leaves memory. (DU-4, DU-8, DL-5)
 import type { Log } from '../../common/log.ts'
+import { NO_HEADER_LIMITS, scanHeader } from '../../rewrite-rules/index.ts'
+import { isAutomaticMail } from '../automatic-mail.ts'
 import { planNotification } from '../bounce/notify.ts'
 import type { ReportedRecipient } from '../bounce/notify.ts'
-import type { DeliveryState, MessageRecord } from '../message-record.ts'
+import type { DeliveryState, MessageRecord, RouteName, SmtpReply } from '../message-record.ts'
 import type { QueueId } from '../queue-id.ts'
 import type { Spool, SpooledMessage } from '../spool/contract.ts'
-import { hasFailed, isFinal, untouchedState, withResults } from './delivery-state.ts'
+import { hasFailed, isFinal, queuedRecipients, untouchedState, withDelayTold, withResults } from './delivery-state.ts'
 import type { Occasion, Result } from './delivery-state.ts'
 import type { QueuedMessage } from './queued-message.ts'
 
@@ -23,6 +25,8 @@ export interface Report {
 export type MakeReport = (
   message: SpooledMessage,
   recipients: readonly ReportedRecipient[],
+  /** When delayed recipients will be given up, ms since the epoch. */
+  willRetryUntil?: number,
 ) => Report | undefined | Promise<Report | undefined>
 
 export interface LedgerDeps {
@@ -50,11 +54,19 @@ export interface InHand {
   readonly state: () => DeliveryState
 }
 
+/** A message whose delay is worth telling (DL-4). */
+export interface Late {
+  /** When it will be given up, ms since the epoch. */
+  readonly until: number
+}
+
 export interface Settled {
   /** Where a report couldn't be spooled, a failure has become a deferral. */
   readonly results: readonly Result[]
   /** `gone`: nothing is left of it; `dead`: kept for the operator (DL-5). */
   readonly end: 'kept' | 'gone' | 'dead'
+  /** Of a late message: nobody is left who should be told that it is. */
+  readonly isDelayTold: boolean
 }
 
 /** Between attempts to write a result. Meanwhile it is known in memory only, and a crash would repeat the delivery. */
@@ -96,13 +108,16 @@ export class Ledger {
 
   /**
    * Makes results durable, with whatever follows from them.
+   *
+   * A failure is told before it is written, a delay after: a crash in between may tell the one twice and the other not at all, which is the
+   * lesser harm each time.
    * @throws only while stopping: the results are lost, the recipients will be tried again after the next start
    */
   async settle(
     message: QueuedMessage,
     { spooled }: InHand,
     results: readonly Result[],
-    occasion: Occasion & { readonly offersDsn: boolean },
+    occasion: Occasion & { readonly offersDsn: boolean; readonly late?: Late },
     next: Pick<DeliveryState, 'attempts' | 'nextAttemptAt'>,
   ): Promise<Settled> {
     return await this.#inTurn(message, async (hand) => {
@@ -110,9 +125,46 @@ export class Ledger {
       const settled = isTold ? results : results.map(asDeferred)
       const state = withResults(hand.state ?? spooled.state, settled, occasion, { ...next, isHeld: message.isHeld })
       const end = endOf(spooled.record, state)
-      hand.state = { ...state, isDead: end === 'dead' }
+      const waiting = settled.filter(({ outcome }) => outcome.kind === 'deferred')
+      const delayed =
+        isTold && occasion.late !== undefined ? delaysToTell(spooled, state, waiting, occasion.remote) : []
+      hand.state = {
+        ...withDelayTold(state, indicesOf(delayed), occasion.at),
+        isDead: end === 'dead',
+      }
       await this.#write(message, hand.state, end === 'gone')
-      return { results: settled, end }
+      const isDelayTold = await this.#tellDelay(message, hand, spooled, delayed, occasion.late)
+      return { results: settled, end, isDelayTold: isTold && isDelayTold }
+    })
+  }
+
+  /**
+   * Tells of the delay of recipients that wait for a host without an attempt of their own.
+   * @param last  what the host said, or did, when it was given up
+   * @returns false when it should be tried again later
+   * @throws only while stopping
+   */
+  async settleDelay(
+    message: QueuedMessage,
+    { spooled }: InHand,
+    routes: ReadonlySet<RouteName>,
+    last: { readonly reply: SmtpReply; readonly remote: string; readonly at: number },
+    late: Late,
+  ): Promise<boolean> {
+    return await this.#inTurn(message, async (hand) => {
+      const before = hand.state ?? spooled.state
+      const waiting = queuedRecipients(spooled.record, before, routes).map((recipient) => ({
+        recipient,
+        outcome: { kind: 'deferred', reply: last.reply } as const,
+      }))
+      if (waiting.length === 0) return true // done with meanwhile, and perhaps gone
+      const delayed = delaysToTell(spooled, before, waiting, last.remote)
+      hand.state = {
+        ...withDelayTold(before, indicesOf(delayed), last.at),
+        isHeld: message.isHeld,
+      }
+      await this.#write(message, hand.state, false)
+      return await this.#tellDelay(message, hand, spooled, delayed, late)
     })
   }
 
@@ -193,6 +245,37 @@ export class Ledger {
     }
   }
 
+  /**
+   * To be called when it has been written that they are told. Takes that back where the report can't be made.
+   * @returns false: they aren't told
+   */
+  async #tellDelay(
+    message: QueuedMessage,
+    hand: Hand,
+    spooled: SpooledMessage,
+    delayed: readonly ReportedRecipient[],
+    late: Late | undefined,
+  ): Promise<boolean> {
+    if (delayed.length === 0 || hand.state === undefined) return true
+    const { makeReport, log } = this.#deps
+    const { queueId } = message
+    try {
+      const report = await makeReport(spooled, delayed, late?.until)
+      if (report !== undefined) await this.#spool(report)
+      log.info('queue.delay-told', { queueId, recipients: delayed.length })
+      return true
+    } catch (error) {
+      log.error('queue.report-not-spooled', { queueId, error })
+    }
+    hand.state = withDelayTold(hand.state, indicesOf(delayed), undefined)
+    try {
+      await this.#write(message, hand.state, false)
+    } catch {
+      // While stopping, and logged there. The results stand; that nobody hears of the delay is the lesser harm.
+    }
+    return false
+  }
+
   async #spool({ header, body, record, state }: Report): Promise<void> {
     const intake = this.#deps.spool.begin(record.queueId)
     try {
@@ -248,6 +331,26 @@ function reportable(
   }
   return reported
 }
+
+/** Of those that wait, who should hear of it and hasn't: each once, whatever becomes of it later. */
+function delaysToTell(
+  { record, header }: SpooledMessage,
+  state: DeliveryState,
+  waiting: readonly Result[],
+  remote: string,
+): readonly ReportedRecipient[] {
+  const untold = waiting.flatMap(({ recipient: index, outcome: { reply } }): ReportedRecipient[] => {
+    const recipient = state.recipients[index]
+    if (recipient?.kind !== 'queued' || recipient.delayToldAt !== undefined) return []
+    return [{ index, action: 'delayed', reply, remote }]
+  })
+  const plan = planNotification(record, untold)
+  if (plan.kind !== 'report') return []
+  const isAutomatic = record.isAutomatic ?? isAutomaticMail(scanHeader(header, NO_HEADER_LIMITS))
+  return isAutomatic ? [] : plan.recipients
+}
+
+const indicesOf = (recipients: readonly ReportedRecipient[]) => recipients.map(({ index }) => index)
 
 /** The failure stays what it is, but the recipient waits until the sender can be told. A delivery is a fact. */
 function asDeferred(result: Result): Result {

@@ -41,6 +41,7 @@ export function queueMetrics(metrics: Metrics, takeCensus: () => QueueCensus): Q
   const oldest = new Gauge({
     name: 'causeway_queue_oldest_seconds',
     help: 'Age of the oldest message that waits for delivery',
+    aggregator: 'max',
     registers,
   })
   const recipients = new Counter({

@@ -8,7 +8,7 @@ import type { MessageRecord, RouteName } from '../message-record.ts'
 import type { Attempt, Outbound, OutboundPlace } from '../outbound/deliver.ts'
 import { judgeMissingRoute } from '../outbound/outcome.ts'
 import type { HostVerdict, Outcome } from '../outbound/outcome.ts'
-import { nextHopsOf } from '../outbound/route.ts'
+import { routeFinder } from '../outbound/route.ts'
 import type { QueueId } from '../queue-id.ts'
 import type { RetrySettings, SmartHost } from '../settings.ts'
 import { SpoolDamaged } from '../spool/contract.ts'
@@ -16,19 +16,21 @@ import type { Spool, SpoolEntry } from '../spool/contract.ts'
 import { givenUp, queuedRecipients, revived } from './delivery-state.ts'
 import type { Result } from './delivery-state.ts'
 import { Ledger } from './ledger.ts'
-import type { InHand, MakeReport, Settled } from './ledger.ts'
+import type { InHand, Late, MakeReport, Settled } from './ledger.ts'
 import { queueMetrics } from './queue-metrics.ts'
 import type { QueueCensus, QueueMetrics, QueuePlace } from './queue-metrics.ts'
 import { addDeliveries, queuedMessage } from './queued-message.ts'
 import type { Delivery, Lane, QueuedMessage } from './queued-message.ts'
-import { giveUpAfterMs, isGivenUp, longestWaitMs, messageAgeMs, retryDelayMs } from './schedule.ts'
+import { giveUpAfterMs, isGivenUp, isLate, longestWaitMs, messageAgeMs, retryDelayMs } from './schedule.ts'
+import type { Tries } from './schedule.ts'
+import { mayTakePlace } from './share.ts'
 import { head, Waiting } from './waiting.ts'
 
 export interface QueueDeps {
   readonly spool: Spool
   readonly settings: {
     readonly routes: Readonly<Record<RouteName, SmartHost>>
-    readonly limits: Pick<Limits, 'nextHopConnectionsPerHost'>
+    readonly limits: Pick<Limits, 'nextHopConnections' | 'nextHopConnectionsPerHost'>
     readonly retry: RetrySettings
   }
   readonly outbound: Outbound
@@ -77,7 +79,7 @@ export class Queue {
   constructor(deps: QueueDeps) {
     this.#deps = deps
     this.#waiting = new Waiting({
-      hops: nextHopsOf(deps.settings.routes),
+      hopOf: routeFinder(deps.settings.routes, undefined),
       perHost: deps.settings.limits.nextHopConnectionsPerHost,
       retry: deps.settings.retry,
       monotonicMs: deps.monotonicMs,
@@ -218,11 +220,18 @@ export class Queue {
       const suspect = this.#suspect === undefined ? head(lane.suspects) : undefined
       const delivery = suspect ?? head(lane.ready)
       if (delivery === undefined) return
+      if (lane.hop !== undefined && !this.#mayTakePlace(lane)) return
       const place = lane.hop && this.#deps.outbound.place(lane.hop)
       if (lane.hop !== undefined && place === undefined) return
       if (suspect !== undefined) this.#suspect = suspect.message
       void this.#attempt(delivery, place)
     }
+  }
+
+  /** When it may not, others hold places, and the end of each of their attempts begins what can begin. */
+  #mayTakePlace({ running, destination }: Lane): boolean {
+    const { nextHopConnections: limit } = this.#deps.settings.limits
+    return mayTakePlace({ running, runningInAll: this.#attempts, limit }, destination.isWell)
   }
 
   // ---- one attempt ----
@@ -231,6 +240,7 @@ export class Queue {
     const { message, lane } = delivery
     delivery.place = 'active'
     this.#attempts++
+    lane.running++
     const turn = lane.destination.begin()
     const startedAt = this.#deps.now()
     let inHand: InHand | undefined
@@ -248,6 +258,7 @@ export class Queue {
     const nowMs = this.#deps.monotonicMs()
     const hasClosed = lane.destination.end(turn, made?.attempt.host, nowMs, this.#deps.random())
     this.#attempts--
+    lane.running--
     this.#unrecorded++
     // The connection serves the next message while this one's result is being written.
     place?.release()
@@ -279,6 +290,10 @@ export class Queue {
     // It went through the whole process and the process lives.
     message.deaths = 0
     if (this.#suspect === message) this.#suspect = undefined
+    this.#workDone()
+  }
+
+  #workDone(): void {
     if (this.#attempts + this.#unrecorded === 0) for (const resolve of this.#whenStill.splice(0)) resolve()
     this.#pump()
   }
@@ -309,13 +324,16 @@ export class Queue {
     const nowMs = this.#deps.monotonicMs()
     delivery.attempts++
     delivery.firstTriedMs ??= nowMs
-    const isOver = this.#isOver(delivery, { attempts: delivery.attempts, firstMs: delivery.firstTriedMs })
+    const tries = { attempts: delivery.attempts, firstMs: delivery.firstTriedMs }
+    const isOver = this.#isOver(delivery, tries)
     const results = recipients.map((recipient, index): Result => {
       const outcome = outcomeAt(attempt, index)
       return { recipient, outcome: isOver && outcome.kind === 'deferred' ? givenUp(outcome.reply) : outcome }
     })
     const dueMs = this.#retryAtMs(delivery, attempt.host, nowMs)
-    const settled = await this.#settle(delivery, inHand, results, attempt, dueMs)
+    const late = delivery.isDelayTold ? undefined : this.#late(delivery, tries)
+    const settled = await this.#settle(delivery, inHand, results, attempt, dueMs, late)
+    if (late !== undefined) delivery.isDelayTold = settled.isDelayTold
     this.#tell(inHand, settled, attempt, { attempt: delivery.attempts, startedAt, dueMs })
     if (settled.end !== 'kept') return
     if (settled.results.every(({ outcome }) => outcome.kind !== 'deferred')) return this.#waiting.setAside(delivery)
@@ -341,6 +359,7 @@ export class Queue {
     results: readonly Result[],
     from: Pick<Attempt, 'remote' | 'offersDsn'>,
     dueMs: number,
+    late?: Late,
   ): Promise<Settled> {
     const { message } = delivery
     const now = this.#deps.now()
@@ -349,7 +368,7 @@ export class Queue {
       message,
       inHand,
       results,
-      { ...from, at: now },
+      { ...from, at: now, ...(late === undefined ? {} : { late }) },
       {
         attempts: Math.max(...message.deliveries.map(({ attempts }) => attempts)),
         nextAttemptAt: this.#nextAttemptAt(message, waitMs),
@@ -367,13 +386,13 @@ export class Queue {
   #tell(
     { spooled: { record } }: InHand,
     { results }: Settled,
-    from: Pick<Attempt, 'remote' | 'connectMs' | 'sendMs'>,
+    from: Pick<Attempt, 'remote' | 'tls' | 'connectMs' | 'sendMs'>,
     when: { attempt: number; startedAt: number; dueMs: number },
   ): void {
     const now = this.#deps.now()
     const retryAt = now + Math.max(0, when.dueMs - this.#deps.monotonicMs())
     for (const { recipient, outcome } of results) {
-      const { remote, connectMs, sendMs } = from
+      const { remote, tls, connectMs, sendMs } = from
       const { attempt, startedAt } = when
       const event = {
         record,
@@ -382,6 +401,7 @@ export class Queue {
         result: outcome.kind,
         reply: outcome.reply,
         remote,
+        tls,
         startedAt,
         connectMs,
         sendMs,
@@ -407,40 +427,78 @@ export class Queue {
     return messageAgeMs({ nowMs: this.#deps.now(), receivedAt, runningMs: this.#deps.monotonicMs(), seenMs })
   }
 
-  #isOver({ message }: Delivery, tries: { attempts: number; firstMs: number | undefined }): boolean {
-    const tryingMs = tries.firstMs === undefined ? undefined : this.#deps.monotonicMs() - tries.firstMs
+  #isOver({ message }: Delivery, tries: TriesSince): boolean {
     const { isNullSender } = message
-    return isGivenUp(
-      { ageMs: this.#ageMs(message), isNullSender },
-      { attempts: tries.attempts, tryingMs },
-      this.#deps.settings.retry,
-    )
+    return isGivenUp({ ageMs: this.#ageMs(message), isNullSender }, this.#tries(tries), this.#deps.settings.retry)
+  }
+
+  /** Set when it is so late that its sender should hear of it. */
+  #late({ message }: Delivery, tries: TriesSince): Late | undefined {
+    const { retry } = this.#deps.settings
+    if (!isLate(this.#ageMs(message), this.#tries(tries), retry)) return undefined
+    return { until: message.receivedAt + giveUpAfterMs(message, retry) }
+  }
+
+  #tries({ attempts, firstMs }: TriesSince): Tries {
+    return { attempts, tryingMs: firstMs === undefined ? undefined : this.#deps.monotonicMs() - firstMs }
+  }
+
+  /** Its own, and those of its host that failed while it stood in line. */
+  #sharedTries({ attempts, firstTriedMs, readySinceMs, lane }: Delivery): TriesSince {
+    const shared = lane.destination.failuresSince(readySinceMs)
+    return { attempts: attempts + shared.count, firstMs: firstTriedMs ?? shared.firstMs }
   }
 
   #closed(lane: Lane, { outcomes, remote }: Attempt): void {
     const trouble = outcomes.find(({ kind }) => kind === 'deferred')
     if (trouble !== undefined) lane.lastTrouble = { reply: trouble.reply, remote }
-    void this.#giveUpWaiting(lane)
+    void this.#lookAfterWaiting(lane)
   }
 
-  /** Messages whose time ends while their host is down get no attempt of their own any more. One after the other: there may be many. */
-  async #giveUpWaiting(lane: Lane): Promise<void> {
-    if (lane.isGivingUp || this.#state !== 'running') return
-    lane.isGivingUp = true
-    for (const delivery of [...lane.suspects, ...lane.ready].filter(
-      (each) => each.place === 'ready' && this.#isOverWaiting(each),
-    )) {
+  /**
+   * Messages whose host is down get no attempt of their own any more: their time ends, or becomes long enough to be told, while they wait.
+   * One after the other: there may be many.
+   */
+  async #lookAfterWaiting(lane: Lane): Promise<void> {
+    if (lane.isLookedAfter || this.#state !== 'running') return
+    lane.isLookedAfter = true
+    for (const delivery of [...lane.suspects, ...lane.ready].filter((each) => this.#isToBeLookedAfter(each))) {
       if (this.#state !== 'running') break
-      if (delivery.place === 'ready') await this.#giveUp(delivery)
+      if (!this.#isToBeLookedAfter(delivery)) continue // delivered meanwhile, or in the line twice
+      if (this.#isOver(delivery, this.#sharedTries(delivery))) await this.#giveUp(delivery)
+      else await this.#tellDelay(delivery)
     }
-    lane.isGivingUp = false
+    lane.isLookedAfter = false
   }
 
-  #isOverWaiting(delivery: Delivery): boolean {
-    const { message, attempts, firstTriedMs, readySinceMs, lane } = delivery
-    if (this.#ageMs(message) < giveUpAfterMs(message, this.#deps.settings.retry)) return false // as nearly all are
-    const shared = lane.destination.failuresSince(readySinceMs)
-    return this.#isOver(delivery, { attempts: attempts + shared.count, firstMs: firstTriedMs ?? shared.firstMs })
+  #isToBeLookedAfter(delivery: Delivery): boolean {
+    const { message, place, isDelayTold } = delivery
+    if (place !== 'ready') return false
+    const { retry } = this.#deps.settings
+    const ageMs = this.#ageMs(message)
+    if (ageMs < giveUpAfterMs(message, retry) && (isDelayTold || ageMs < retry.warnAfter)) return false // as nearly all are
+    const tries = this.#sharedTries(delivery)
+    return this.#isOver(delivery, tries) || (!isDelayTold && this.#late(delivery, tries) !== undefined)
+  }
+
+  /** It stays in its line meanwhile, and may be tried. */
+  async #tellDelay(delivery: Delivery): Promise<void> {
+    const { message, lane } = delivery
+    const late = this.#late(delivery, this.#sharedTries(delivery))
+    if (late === undefined || message.hand !== undefined) return // what is done with it now tells it, or the next failure of the host
+    this.#unrecorded++
+    let inHand: InHand | undefined
+    try {
+      inHand = await this.#ledger.open(message)
+      const last = { ...lastTroubleOf(lane), at: this.#deps.now() }
+      delivery.isDelayTold = await this.#ledger.settleDelay(message, inHand, lane.routes, last, late)
+    } catch (error) {
+      this.#deps.log.error('queue.delay-not-told', { queueId: message.queueId, error })
+      if (error instanceof SpoolDamaged && !isActive(message)) this.#forget(message)
+    }
+    await this.#putDown(message, inHand)
+    this.#unrecorded--
+    this.#workDone()
   }
 
   async #giveUp(delivery: Delivery): Promise<void> {
@@ -451,16 +509,13 @@ export class Queue {
     try {
       inHand = await this.#ledger.open(message)
       const state = inHand.state()
-      const last = lane.lastTrouble ?? {
-        reply: { code: 0, status: '4.4.1', text: 'the next hop was never reached' },
-        remote: '',
-      }
+      const last = lastTroubleOf(lane)
       const results = queuedRecipients(inHand.spooled.record, state, lane.routes).map((recipient) => ({
         recipient,
         outcome: givenUp(last.reply),
       }))
       const nowMs = this.#deps.monotonicMs()
-      const from = { remote: last.remote, offersDsn: false, connectMs: 0, sendMs: 0 }
+      const from = { remote: last.remote, tls: undefined, offersDsn: false, connectMs: 0, sendMs: 0 }
       const settled = await this.#settle(delivery, inHand, results, from, nowMs)
       this.#tell(inHand, settled, from, { attempt: delivery.attempts, startedAt: this.#deps.now(), dueMs: nowMs })
       if (settled.results.some(({ outcome }) => outcome.kind === 'deferred')) this.#waiting.makeReady(delivery)
@@ -547,13 +602,28 @@ export class Queue {
   }
 }
 
-function isBusy({ deliveries, hand }: QueuedMessage): boolean {
-  return hand !== undefined || deliveries.some(({ place }) => place === 'active')
+/** Attempts over, and running time of the first. */
+interface TriesSince {
+  readonly attempts: number
+  readonly firstMs: number | undefined
 }
 
-function placeOf({ isDead, isHeld, deliveries }: QueuedMessage): QueuePlace {
+function lastTroubleOf({ lastTrouble }: Lane): NonNullable<Lane['lastTrouble']> {
+  return lastTrouble ?? { reply: { code: 0, status: '4.4.1', text: 'the next hop was never reached' }, remote: '' }
+}
+
+function isBusy(message: QueuedMessage): boolean {
+  return message.hand !== undefined || isActive(message)
+}
+
+function isActive({ deliveries }: QueuedMessage): boolean {
+  return deliveries.some(({ place }) => place === 'active')
+}
+
+function placeOf(message: QueuedMessage): QueuePlace {
+  const { isDead, isHeld, deliveries } = message
   if (isDead) return 'dead'
-  if (deliveries.some(({ place }) => place === 'active')) return 'active'
+  if (isActive(message)) return 'active'
   if (isHeld) return 'held'
   return deliveries.some(({ place }) => place === 'ready') ? 'ready' : 'waiting'
 }
@@ -566,5 +636,5 @@ function outcomeAt({ outcomes }: Attempt, index: number): Outcome {
 
 function attemptWithoutRoute({ recipients: all }: MessageRecord, recipients: readonly number[]): Attempt {
   const outcomes = recipients.map((recipient) => judgeMissingRoute(all[recipient]?.route ?? ''))
-  return { outcomes, host: 'well', remote: '', offersDsn: false, connectMs: 0, sendMs: 0 }
+  return { outcomes, host: 'well', remote: '', tls: undefined, offersDsn: false, connectMs: 0, sendMs: 0 }
 }

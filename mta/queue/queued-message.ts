@@ -45,6 +45,8 @@ export interface Delivery extends Due {
   attempts: number
   /** Running time of the first attempt in this process. */
   firstTriedMs: number | undefined
+  /** Nobody is left to be told of its delay (DL-4). */
+  isDelayTold: boolean
   /** Running time since when it has stood in its lane. */
   readySinceMs: number
 }
@@ -55,12 +57,14 @@ export interface Lane {
   readonly hop: NextHop | undefined
   readonly routes: Set<RouteName>
   readonly destination: Destination
+  /** Attempts under way, of any period of the destination. */
+  running: number
   readonly ready: Fifo<Delivery>
   /** Likewise, of messages that may have ended the process. */
   readonly suspects: Fifo<Delivery>
   /** What the host said, or did, when it was last given up. */
   lastTrouble: { readonly reply: SmtpReply; readonly remote: string } | undefined
-  isGivingUp: boolean
+  isLookedAfter: boolean
 }
 
 /** @param isMarked  accepted just now, and so marked as in hand by the commit */
@@ -100,6 +104,7 @@ export function addDeliveries(message: QueuedMessage, entry: SpoolEntry, laneOf:
       place: 'aside',
       attempts,
       firstTriedMs: undefined,
+      isDelayTold: !entry.hasDelayToTell,
       readySinceMs: 0,
       dueMs: 0,
       heapIndex: -1,

@@ -44,6 +44,16 @@ export function giveUpAfterMs({ isNullSender }: { isNullSender: boolean }, setti
   return isNullSender ? settings.giveUpNullSenderAfter : settings.giveUpAfter
 }
 
+/** DL-4: as sure of its age as for giving up, so that a clock that jumps ahead makes nobody worry (DU-9). */
+export function isLate(ageMs: number, { attempts, tryingMs }: Tries, { warnAfter }: RetrySettings): boolean {
+  return (
+    ageMs >= warnAfter &&
+    attempts >= MIN_ATTEMPTS &&
+    tryingMs !== undefined &&
+    tryingMs >= Math.min(MIN_TRYING_MS, warnAfter)
+  )
+}
+
 /** Age alone never ends a message: a clock that jumps ahead makes everything old at once (DU-9). */
 export function isGivenUp(
   message: { ageMs: number; isNullSender: boolean },

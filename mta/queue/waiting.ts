@@ -8,7 +8,8 @@ import { Fifo } from './fifo.ts'
 import type { Delivery, Lane, QueuedMessage } from './queued-message.ts'
 
 export interface WaitingDeps {
-  readonly hops: ReadonlyMap<RouteName, NextHop>
+  /** undefined: the route is not configured (any more). */
+  readonly hopOf: (route: RouteName) => NextHop | undefined
   /** Attempts at once for one next hop that is well. */
   readonly perHost: number
   readonly retry: RetrySettings
@@ -34,7 +35,7 @@ export class Waiting {
   }
 
   laneOf(route: RouteName): Lane {
-    const hop = this.#deps.hops.get(route)
+    const hop = this.#deps.hopOf(route)
     const key = hop?.key ?? `route ${route}`
     const known = this.#lanes.get(key)
     if (known !== undefined) {
@@ -45,10 +46,11 @@ export class Waiting {
       hop,
       routes: new Set([route]),
       destination: new Destination(this.#deps.perHost, this.#deps.retry),
+      running: 0,
       ready: new Fifo(),
       suspects: new Fifo(),
       lastTrouble: undefined,
-      isGivingUp: false,
+      isLookedAfter: false,
     }
     this.#lanes.set(key, lane)
     return lane

@@ -40,6 +40,8 @@ export interface SpoolEntry {
   readonly routes: readonly string[]
   readonly recipientCount: number
   readonly state: Pick<DeliveryState, 'attempts' | 'nextAttemptAt' | 'isHeld' | 'isDead'>
+  /** The sender may want to hear that it is delayed, and hasn't of every recipient (DL-4). */
+  readonly hasDelayToTell: boolean
   /** Process deaths with this message in hand (DU-8). Above 0: the queue delivers it alone. */
   readonly deaths: number
 }
@@ -52,6 +54,8 @@ export interface SpoolHealth {
   readonly quarantined: number
   /** Why the spool takes nothing now, if it doesn't (disk floor, failed sync). */
   readonly refusing?: string
+  /** Why it may soon refuse; always there when it does for want of room (BP-3). */
+  readonly nearlyFull?: string
 }
 
 export interface QuarantineEntry {

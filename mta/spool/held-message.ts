@@ -1,4 +1,5 @@
 // What memory keeps of every message in the spool: some 300 bytes, no content (DU-5: a hundred thousand of them start up and fit).
+import { mayHearOfDelay } from '../delay-notice.ts'
 import type { DeliveryState, MessageRecord } from '../message-record.ts'
 import type { QueueId } from '../queue-id.ts'
 import type { SpoolEntry } from './contract.ts'
@@ -15,6 +16,7 @@ export class HeldMessage {
   readonly direction: MessageRecord['direction']
   readonly isNullSender: boolean
   readonly isOwnReport: boolean
+  readonly #mayHearOfDelay: boolean
   /** One a recipient, in their order. */
   readonly recipientRoutes: readonly string[]
   /** Bytes of the file of its own; 0 when the content is in the log. */
@@ -33,6 +35,7 @@ export class HeldMessage {
   nextAttemptAt = 0
   isHeld = false
   isDead = false
+  hasDelayToTell = false
   routes: readonly string[] = []
 
   /** The operation under way; the next one on this message waits for it. */
@@ -45,6 +48,7 @@ export class HeldMessage {
     this.direction = record.direction
     this.isNullSender = record.reversePath === ''
     this.isOwnReport = record.isOwnReport
+    this.#mayHearOfDelay = mayHearOfDelay(record)
     this.recipientRoutes = routes.share(record.recipients.map(({ route }) => route))
     this.largeBytes = largeBytes
     this.place = place
@@ -57,13 +61,16 @@ export class HeldMessage {
     this.nextAttemptAt = state.nextAttemptAt
     this.isHeld = state.isHeld
     this.isDead = state.isDead
+    this.hasDelayToTell =
+      this.#mayHearOfDelay &&
+      state.recipients.some((recipient) => recipient.kind === 'queued' && recipient.delayToldAt === undefined)
     const queued = this.recipientRoutes.filter((_, index) => state.recipients[index]?.kind === 'queued')
     this.routes = routes.share([...new Set(queued)])
   }
 
   toEntry(): SpoolEntry {
     const { queueId, receivedAt, sizeBytes, direction, isNullSender, isOwnReport, routes, deaths } = this
-    const { attempts, nextAttemptAt, isHeld, isDead } = this
+    const { attempts, nextAttemptAt, isHeld, isDead, hasDelayToTell } = this
     return {
       queueId,
       receivedAt,
@@ -74,6 +81,7 @@ export class HeldMessage {
       routes,
       recipientCount: this.recipientRoutes.length,
       state: { attempts, nextAttemptAt, isHeld, isDead },
+      hasDelayToTell,
       deaths,
     }
   }

@@ -4,7 +4,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import fs from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { KEY_BYTES, SALT_BYTES, deriveKey, keyFromBytes, unwrapKey, wrapKey } from '../../common/seal.ts'
 import { SpoolUnusable } from './contract.ts'
 import type { Disk } from './disk.ts'
@@ -18,6 +18,7 @@ const SALTS_AT_ONCE = 128
 
 /**
  * The root key: 64 hexadecimal digits in a file, made (0600) when it is missing and the spool holds nothing yet.
+ * @param spoolDirectory  the configured one: parts of it that workers hold count as the spool
  * @throws SpoolUnusable when it is missing beside a spool in use, or is no key
  */
 export function loadSpoolKey(file: string, spoolDirectory: string): Buffer {
@@ -64,7 +65,14 @@ function readText(file: string): string | undefined {
 
 function isInUse(spoolDirectory: string): boolean {
   if (!fs.existsSync(spoolDirectory)) return false
-  return fs.readdirSync(spoolDirectory).some((name) => name === KEYS_FILE || name.startsWith('segment-'))
+  return fs
+    .readdirSync(spoolDirectory)
+    .some(
+      (name) =>
+        name === KEYS_FILE ||
+        name.startsWith('segment-') ||
+        (name.startsWith('worker-') && isInUse(join(spoolDirectory, name))),
+    )
 }
 
 export class KeyRing {

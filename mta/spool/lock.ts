@@ -9,9 +9,12 @@ export interface SpoolLock {
   release(): void
 }
 
-/** @throws SpoolUnusable when another process, or another part of this one, holds the spool */
-export function lockSpool(directory: string): SpoolLock {
-  const file = join(directory, 'lock')
+/**
+ * @param name  of the lock's file; several processes of one relay share a directory that a primary holds by a lock of its own
+ * @throws SpoolUnusable when another process, or another part of this one, holds the spool
+ */
+export function lockSpool(directory: string, name = 'lock'): SpoolLock {
+  const file = join(directory, name)
   // Only when it isn't there: POSIX drops all locks of a process on a file as soon as it closes any descriptor of it.
   if (!fs.existsSync(file)) fs.closeSync(fs.openSync(file, 'a', 0o600))
   let database: DatabaseSync | undefined

@@ -36,3 +36,28 @@ export function whyNoRoom(
   if (space.freeInodeRatio < limits.freeInodeRatio) return 'the volume is nearly out of inodes'
   return undefined
 }
+
+/** By so much sooner readiness is given up, so that balancers stop sending before anything is refused (BP-3). */
+const SOONER = 1.25
+const NEARLY_FULL = 0.95
+
+/** Why a balancer should send elsewhere now; undefined while there is room to spare. Never undefined where `whyNoRoom` isn't. */
+export function whyNearlyNoRoom(limits: RoomLimits, inUse: RoomInUse, space: VolumeSpace): string | undefined {
+  const early: RoomLimits = {
+    messageBytes: limits.messageBytes,
+    freeSpaceRatio: sooner(limits.freeSpaceRatio),
+    freeSpaceMessages: limits.freeSpaceMessages * SOONER,
+    freeInodeRatio: sooner(limits.freeInodeRatio),
+    queuedMessages: Math.ceil(limits.queuedMessages * NEARLY_FULL),
+    queuedVolumeRatio: limits.queuedVolumeRatio,
+  }
+  // The largest message is refused first; on a volume that never had room for one, the queue's share has to be nearly full.
+  const share = limits.queuedVolumeRatio * space.totalBytes
+  const largest = Math.min(limits.messageBytes, share * (1 - NEARLY_FULL))
+  return whyNoRoom(early, inUse, space, largest)
+}
+
+/** A larger share to keep free, but never all of it. */
+function sooner(ratio: number): number {
+  return Math.min(ratio * SOONER, (1 + ratio) / 2)
+}

@@ -26,8 +26,8 @@ import type { Unreadable } from './read-message.ts'
 import { sealRemoval } from './records.ts'
 import { recover, refuseNewerSegments } from './recover.ts'
 import type { Recovered } from './recover.ts'
-import { whyNoRoom } from './room.ts'
-import type { RoomLimits } from './room.ts'
+import { whyNearlyNoRoom, whyNoRoom } from './room.ts'
+import type { RoomInUse, RoomLimits } from './room.ts'
 import { parseSegmentPath } from './segment.ts'
 import type { Segment } from './segment.ts'
 import { saveUnlisted, settleRecovery } from './settle.ts'
@@ -67,10 +67,8 @@ export interface OpenSpool extends Spool {
 export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
   const disk = new Disk(options.directory, options.diskHooks)
   try {
-    // Before the first change, the lock's file included (SF-5).
-    await refuseNewerKeys(disk)
-    await refuseNewerManifest(disk)
-    await refuseNewerSegments(disk)
+    // Before the first change, the lock's file included.
+    await refuseNewer(disk)
     for (const path of ['.', LARGE_DIRECTORY, QUARANTINE_DIRECTORY]) disk.makeDirectory(path)
   } catch (cause) {
     throw unusable(cause)
@@ -80,6 +78,21 @@ export async function openSpool(options: SpoolOptions): Promise<OpenSpool> {
     return await LogSpool.open(options, disk, lock)
   } catch (cause) {
     lock.release()
+    throw unusable(cause)
+  }
+}
+
+async function refuseNewer(disk: Disk): Promise<void> {
+  await refuseNewerKeys(disk)
+  await refuseNewerManifest(disk)
+  await refuseNewerSegments(disk)
+}
+
+/** Throws SpoolUnusable when the directory's spool is of a later version, or can't be looked at; touches nothing (SF-5). */
+export async function refuseNewerSpool(directory: string): Promise<void> {
+  try {
+    await refuseNewer(new Disk(directory))
+  } catch (cause) {
     throw unusable(cause)
   }
 }
@@ -241,8 +254,11 @@ class LogSpool implements OpenSpool {
     } catch {
       return "the volume can't be looked at"
     }
-    const inUse = { messages: this.#messages.count, bytes: this.#bytes() }
-    return whyNoRoom(this.#options.limits, inUse, this.#space, declaredBytes)
+    return whyNoRoom(this.#options.limits, this.#inUse(), this.#space, declaredBytes)
+  }
+
+  #inUse(): RoomInUse {
+    return { messages: this.#messages.count, bytes: this.#bytes() }
   }
 
   #lookAtVolume(): void {
@@ -338,6 +354,7 @@ class LogSpool implements OpenSpool {
 
   health(): SpoolHealth {
     const refusing = this.#whyRefusing(0)
+    const nearlyFull = whyNearlyNoRoom(this.#options.limits, this.#inUse(), this.#space)
     return {
       messages: this.#messages.count,
       bytes: this.#bytes(),
@@ -345,6 +362,7 @@ class LogSpool implements OpenSpool {
       freeInodeRatio: this.#space.freeInodeRatio,
       quarantined: this.#store.count,
       ...(refusing === undefined ? {} : { refusing }),
+      ...(nearlyFull === undefined ? {} : { nearlyFull }),
     }
   }
 

@@ -1,9 +1,14 @@
 // A next hop that does as it is told, over real sockets: takes mail like any server, or refuses, hangs, drops, lies or floods at any stage. It records
 // the transactions it took with their content as received, dots unstuffed, and a transcript of what was said.
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { SecureVersion } from 'node:tls'
 
-export type Stage = 'greeting' | 'EHLO' | 'HELO' | 'MAIL' | 'RCPT' | 'DATA' | 'content' | 'RSET' | 'QUIT' | 'other'
+export type Stage =
+  'greeting' | 'EHLO' | 'HELO' | 'STARTTLS' | 'MAIL' | 'RCPT' | 'DATA' | 'content' | 'RSET' | 'QUIT' | 'other'
 
 /**
  * What it does at a stage. A string is a reply, line feeds making several lines of it; `raw` goes out as it is; `early` likewise, and then as the
@@ -26,6 +31,35 @@ export interface Turn {
   readonly connection: number
   /** Transactions that ended well on this connection so far. */
   readonly taken: number
+  readonly isSecure: boolean
+}
+
+/** STARTTLS is offered and done. */
+export interface NextHopTls {
+  /** PEM files; the certificate with what leads to its root. */
+  readonly certificate: string
+  readonly key: string
+  /** A client certificate is asked for, and kept whoever signed it. */
+  readonly asksForCertificate?: boolean
+  /** Without one that it believes the handshake fails. */
+  readonly demandsCertificate?: boolean
+  /** Sessions that it gave make its handshakes fail. */
+  readonly failsToResume?: boolean
+  readonly maxVersion?: SecureVersion
+  readonly minVersion?: SecureVersion
+  readonly ciphers?: string
+  /** EHLO keywords inside TLS; default as outside, without STARTTLS. */
+  readonly offersInside?: readonly string[]
+}
+
+/** What one TLS handshake came to. */
+export interface Handshake {
+  readonly connection: number
+  readonly servername: string | undefined
+  readonly protocol: string
+  readonly isResumed: boolean
+  /** Hexadecimal SHA-256 of the client's certificate. */
+  readonly clientFingerprint: string | undefined
 }
 
 export interface Taken {
@@ -44,6 +78,8 @@ export interface NextHopOptions {
   /** Before each answer to what one read of the socket held. */
   readonly latencyMs?: number
   readonly port?: number
+  readonly address?: string
+  readonly tls?: NextHopTls
   /** Content isn't kept, only counted. */
   readonly forgetful?: boolean
 }
@@ -53,6 +89,7 @@ const DEFAULTS: Record<Stage, string> = {
   greeting: '220 hop.example ESMTP',
   EHLO: '',
   HELO: '250 hop.example',
+  STARTTLS: '220 2.0.0 go ahead',
   MAIL: '250 2.1.0 ok',
   RCPT: '250 2.1.5 ok',
   DATA: '354 go ahead',
@@ -61,15 +98,18 @@ const DEFAULTS: Record<Stage, string> = {
   QUIT: '221 2.0.0 bye',
   other: '500 5.5.1 what?',
 }
-const STAGES: readonly Stage[] = ['EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'RSET', 'QUIT']
+const STAGES: readonly Stage[] = ['EHLO', 'HELO', 'STARTTLS', 'MAIL', 'RCPT', 'DATA', 'RSET', 'QUIT']
 const END = Buffer.from('\r\n.\r\n')
 
 export class NextHop implements AsyncDisposable {
   readonly taken: Taken[] = []
   /** `C: EHLO relay.example`, `S: 250 …`, one list for each connection. */
   readonly transcripts: string[][] = []
+  readonly handshakes: Handshake[] = []
   /** How often it answered on each connection: once for whatever one read of the socket held. */
   readonly answers: number[] = []
+  /** Sessions can be resumed on any connection to it. */
+  readonly ticketKeys = randomBytes(48)
   connections = 0
   open = 0
   mostOpen = 0
@@ -84,7 +124,7 @@ export class NextHop implements AsyncDisposable {
 
   static async start(options: NextHopOptions = {}): Promise<NextHop> {
     const hop = new NextHop(options)
-    await new Promise<void>((resolve) => hop.#server.listen(options.port ?? 0, '127.0.0.1', resolve))
+    await new Promise<void>((resolve) => hop.#server.listen(options.port ?? 0, options.address ?? '127.0.0.1', resolve))
     return hop
   }
 
@@ -128,7 +168,7 @@ export class NextHop implements AsyncDisposable {
 }
 
 class Session {
-  readonly #socket: Socket
+  #socket: Socket
   readonly #number: number
   readonly #hop: NextHop
   readonly #options: () => NextHopOptions
@@ -141,6 +181,7 @@ class Session {
   #rcpts: string[] = []
   #taken = 0
   #isSilent = false
+  #isSecure = false
   #out: string[] = []
 
   constructor(socket: Socket, number: number, hop: NextHop, options: () => NextHopOptions) {
@@ -154,12 +195,49 @@ class Session {
   start(): void {
     this.#do('greeting', '')
     this.#flush()
-    this.#socket.on('data', (chunk: Buffer) => {
-      if (this.#isSilent) return
-      this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk])
-      while (!this.#isSilent && this.#step());
-      this.#flush()
+    this.#socket.on('data', this.#onData)
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#isSilent) return
+    this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk])
+    while (!this.#isSilent && this.#step());
+    this.#flush()
+  }
+
+  #startTls(tls: NextHopTls): void {
+    const { certificate, key, minVersion, maxVersion, ciphers } = tls
+    this.#flush()
+    this.#socket.removeListener('data', this.#onData)
+    this.#input = Buffer.alloc(0)
+    const secured = new TLSSocket(this.#socket, {
+      isServer: true,
+      cert: readFileSync(certificate),
+      key: readFileSync(key),
+      requestCert: tls.asksForCertificate === true || tls.demandsCertificate === true,
+      rejectUnauthorized: tls.demandsCertificate === true,
+      ...(minVersion === undefined ? {} : { minVersion }),
+      ...(maxVersion === undefined ? {} : { maxVersion }),
+      ...(ciphers === undefined ? {} : { ciphers }),
+      ticketKeys: this.#hop.ticketKeys,
+      // OpenSSL ends handshakes that resume a session without it.
+      ...(tls.failsToResume === true ? {} : { sessionIdContext: 'next-hop' }),
     })
+    secured.on('error', () => {})
+    secured.on('secure', () => {
+      const shown = secured.getPeerX509Certificate()
+      const { servername } = secured as TLSSocket & { servername?: string | false }
+      this.#hop.handshakes.push({
+        connection: this.#number,
+        servername: typeof servername === 'string' ? servername : undefined,
+        protocol: secured.getProtocol() ?? '',
+        isResumed: secured.isSessionReused(),
+        clientFingerprint: shown?.fingerprint256.replaceAll(':', '').toLowerCase(),
+      })
+    })
+    this.#socket = secured
+    this.#isSecure = true
+    secured.on('data', this.#onData)
   }
 
   /** @returns false when more input is needed */
@@ -175,9 +253,11 @@ class Session {
   }
 
   #command(line: string): void {
-    const verb = line.slice(0, 4).toUpperCase()
+    const verb = line.toUpperCase() === 'STARTTLS' ? 'STARTTLS' : line.slice(0, 4).toUpperCase()
     const stage = STAGES.find((each) => each === verb) ?? 'other'
     const code = this.#do(stage, line)
+    const { tls } = this.#options()
+    if (stage === 'STARTTLS' && code === '220' && tls !== undefined) this.#startTls(tls)
     if (stage === 'MAIL' && code === '250') {
       this.#mail = line
       this.#rcpts = []
@@ -220,12 +300,13 @@ class Session {
 
   /** @returns the code that went out, if one did */
   #do(stage: Stage, line: string): string | undefined {
-    const { act, offers } = this.#options()
-    const ehlo = ['250-hop.example', ...(offers ?? OFFERS).map((each) => `250-${each}`)]
+    const { act } = this.#options()
+    const ehlo = ['250-hop.example', ...this.#offers().map((each) => `250-${each}`)]
       .join('\n')
       .replace(/250-([^\n]*)$/, '250 $1')
     const normal = stage === 'EHLO' ? ehlo : DEFAULTS[stage]
-    const chosen = act?.({ stage, line, connection: this.#number, taken: this.#taken }) ?? normal
+    const chosen =
+      act?.({ stage, line, connection: this.#number, taken: this.#taken, isSecure: this.#isSecure }) ?? normal
     if (typeof chosen === 'string') return this.#say(chosen)
     if ('raw' in chosen) {
       this.#flush()
@@ -249,6 +330,12 @@ class Session {
       this.#socket.destroySoon()
     }
     return undefined
+  }
+
+  #offers(): readonly string[] {
+    const { offers = OFFERS, tls } = this.#options()
+    if (tls === undefined) return offers
+    return this.#isSecure ? (tls.offersInside ?? offers) : [...offers, 'STARTTLS']
   }
 
   #say(reply: string): string {

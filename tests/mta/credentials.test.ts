@@ -23,6 +23,8 @@ const NOTHING: CredentialSettings = {
   tenants: undefined,
   routes: undefined,
   nonces: undefined,
+  dkim: [],
+  seal: undefined,
 }
 
 /** Files of their own, to be changed under a running relay. */

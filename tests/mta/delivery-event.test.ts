@@ -49,3 +49,13 @@ test('a clock that went back gives no negative delay', () => {
 test('a failure is worth reading in the morning', () => {
   assert.equal(deliveryEvent({ ...attempt, result: 'failed' }, () => undefined).level, 'warn')
 })
+
+test('how the connection was secured is told, and nothing of it for one in cleartext', () => {
+  const fieldsOf = (tls: DeliveryAttempt['tls']) => {
+    const { tls: protocol, verifiedBy } = deliveryEvent({ ...attempt, tls }, () => undefined).fields
+    return [protocol, verifiedBy]
+  }
+  assert.deepEqual(fieldsOf({ protocol: 'TLSv1.3', verifiedBy: 'name' }), ['TLSv1.3', 'name'])
+  assert.deepEqual(fieldsOf({ protocol: 'TLSv1.2', verifiedBy: 'nothing' }), ['TLSv1.2', undefined])
+  assert.deepEqual(fieldsOf(undefined), [undefined, undefined])
+})

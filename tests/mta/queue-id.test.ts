@@ -1,13 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { newQueueId, parseQueueId } from '../../mta/queue-id.ts'
+import { newQueueId, numberQueueIds, parseQueueId } from '../../mta/queue-id.ts'
 
 test('100,000 ids of one millisecond are all different, and all are ids', () => {
-  // 30 random bits a millisecond: a relay makes a handful in one, where a clash has odds of one in a hundred million.
   const ids = new Set<string>()
-  for (let i = 0; i < 100_000; i++) ids.add(newQueueId(1_763_800_000_000 + Math.floor(i / 5)))
+  for (let i = 0; i < 100_000; i++) ids.add(newQueueId(1_763_800_000_000))
   assert.equal(ids.size, 100_000)
   for (const id of ids) assert.equal(parseQueueId(id), id)
+})
+
+test('ids of two workers are never the same, though both make them in the same milliseconds', (context) => {
+  context.after(() => numberQueueIds(0))
+  const ids = new Set<string>()
+  for (const worker of [1, 2, 63]) {
+    numberQueueIds(worker)
+    for (let i = 0; i < 100_000; i++) ids.add(newQueueId(1_763_800_000_000 + Math.floor(i / 1000)))
+  }
+  assert.equal(ids.size, 300_000)
 })
 
 test('ids sort by time', () => {

@@ -85,6 +85,7 @@ test('the minimal configuration is taken as it is printed, every default filled 
       lastWait: 10_800_000,
       giveUpAfter: 432_000_000,
       giveUpNullSenderAfter: 172_800_000,
+      warnAfter: 14_400_000,
     },
     privacy: 'hashed',
     postmaster: undefined,
@@ -215,12 +216,8 @@ const refused: [source: string, fault: RegExp, why: string][] = [
   ],
   [changed('[127.0.0.0/8]', '[127.0.0.0/33]'), /listeners\[0\]\.allow\[0\]: "127\.0\.0\.0\/33"/, 'no address range'],
   [changed('[127.0.0.0/8]', '127.0.0.0/8'), /listeners\[0\]\.allow: .*must be a list/, 'a list'],
-  [
-    changed('workers: 1', 'workers: 2'),
-    /:10: workers: 2: must be 1: more than one worker is not in this version/,
-    'not yet',
-  ],
   [changed('workers: 1', 'workers: 0'), /:10: workers: 0/, 'none'],
+  [changed('workers: 1', 'workers: 65'), /:10: workers: 65/, 'more than a machine has use for'],
   [`${MINIMAL}tenants: []\n`, /:11: tenants: must be a list of section, at least 1/, 'no tenant'],
   [`${MINIMAL}mx: {}\n`, /:11: mx: .*not in this version/, 'not silence'],
   [`${MINIMAL}controlPlane: { url: x }\n`, /:11: controlPlane: .*not in this version/, 'not silence'],
@@ -264,7 +261,7 @@ for (const [source, fault, why] of refused) {
 
 test('all faults of a file are told at once, each on its line', () => {
   const source = changed('port: 2525', 'port: 99999, colour: blue')
-    .replace('workers: 1', 'workers: 7')
+    .replace('workers: 1', 'workers: 0.5')
     .replace('host: 127.0.0.1', 'host: ""')
   assert.deepEqual(
     faultsOf(source)

@@ -60,6 +60,14 @@ for (const name of recipientFields) {
   add('R31 in: class R is located', `${name}: <${P}>`, `${name}: <${K}>`, { direction: 'in' })
   add('§3: names in any case', `${name.toUpperCase()}: <${K}>`, `${name.toUpperCase()}: <${P}>`)
 }
+// The quotes are all that stands between two words: without them another address would come of it.
+add('R28 a word right before a quoted local part', 'To: x"john smith"@contoso.com', 'To: x"john.smith"@fabrikam.com')
+add('R28 as 8-bit text', 'To: ä"john smith"@contoso.com', 'To: ä"john.smith"@fabrikam.com', { smtpUtf8: true })
+same('R45 the same, presented already', 'To: x"john.smith"@fabrikam.com')
+const left = 'x@contoso. '
+add('R28 an unfinished domain before it', `To: ${left}"john smith"@contoso.com`, `To: ${left}"john.smith"@fabrikam.com`)
+add('R28 a comment in between', `To: ${left}(c) "john smith"@contoso.com`, `To: ${left}(c) "john.smith"@fabrikam.com`)
+add('R28 a space before it', 'To: x "john smith"@contoso.com', 'To: x john.smith@fabrikam.com')
 for (const name of uriFields) {
   add('R36 out: class U is presented', `${name}: <mailto:${K}>`, `${name}: <mailto:${P}>`)
   same('R31 in: class U is unchanged', `${name}: <mailto:${P}>`, { direction: 'in' })

@@ -33,6 +33,7 @@ function item(queueId = id): QueueItem {
     routes: ['owner-tenant'],
     recipientCount: 1,
     state,
+    hasDelayToTell: false,
     deaths: 0,
     isActive: false,
   }

@@ -47,6 +47,7 @@ class MemorySpool {
         routes: record.recipients.map(({ route }) => route),
         recipientCount: record.recipients.length,
         state,
+        hasDelayToTell: false,
         deaths: 0,
       }
     }

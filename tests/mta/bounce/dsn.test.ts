@@ -120,6 +120,40 @@ const golden: [name: string, input: DsnInput][] = [
     }),
   ],
   [
+    'delayed-hostile',
+    input({
+      record: aRecord({
+        ret: 'FULL',
+        envid: 'QQ+2B314159',
+        headerBytes: header.length,
+        bodyBytes: body.length,
+        recipients: [
+          { path: 'bob@contoso.example', received: 'bob@fabrikam.example', route: 'mailbox' },
+          {
+            path: 'carol@contoso.example',
+            received: 'carol@fabrikam.example',
+            orcpt: 'rfc822;carol+2Btag@fabrikam.example',
+            notify: 'DELAY',
+            route: 'mailbox',
+          },
+        ],
+      }),
+      recipients: [
+        {
+          index: 1,
+          action: 'delayed',
+          reply: {
+            code: 451,
+            status: '4.4.2',
+            text: `4.4.2 later\r\n--${boundary}--\r\nAction: failed\u001b[2J\u0085 é ${'again '.repeat(300)}`,
+          },
+          remote: 'mx.example.net:25',
+        },
+      ],
+      willRetryUntil: now + 5 * 86_400_000,
+    }),
+  ],
+  [
     'failed-smtputf8',
     input({
       record: aRecord({

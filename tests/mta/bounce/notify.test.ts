@@ -16,6 +16,11 @@ const examples: [notify: string | undefined, action: ReportedAction, isTold: boo
   ['SUCCESS', 'relayed', true, 'the next server will not report it (RFC 3461 §5.2.2)'],
   ['SUCCESS,FAILURE,DELAY', 'delayed', true, 'asked for among others'],
   ['success,failure', 'failed', true, 'keywords have no case'],
+  ['DELAY', 'delayed', true, 'asked for'],
+  ['DELAY', 'failed', false, 'asked for delays only'],
+  ['FAILURE', 'delayed', false, 'asked for failures only'],
+  ['SUCCESS', 'delayed', false, 'asked for success only'],
+  ['NEVER', 'delayed', false, 'never is never'],
   ['NEVER', 'failed', false, 'never is never'],
   ['NEVER', 'relayed', false, 'never is never'],
 ]
@@ -45,4 +50,17 @@ test('one report names those recipients only whose sender wants to know', () => 
   const failures = [0, 1, 2].map((index) => ({ index, action: 'failed' as const, reply, remote: '' }))
   const plan = planNotification(record, failures)
   assert.deepEqual(plan.kind === 'report' && plan.recipients.map(({ index }) => index), [0, 2])
+})
+
+test('DL-5 automatic mail is told of failures, never of delays', () => {
+  const record = aRecord({ isAutomatic: true, recipients: [{ ...dana, notify: 'FAILURE,DELAY' }] })
+  const told = (action: ReportedAction) => planNotification(record, [{ index: 0, action, reply, remote: '' }]).kind
+  assert.deepEqual([told('failed'), told('delayed')], ['report', 'nobody'])
+})
+
+test('DL-5 a report of our own and mail without a sender are never late for anybody', () => {
+  for (const nobody of [{ isOwnReport: true }, { receivedReversePath: '' }]) {
+    const record = aRecord({ ...nobody, recipients: [{ ...dana, notify: 'DELAY' }] })
+    assert.deepEqual(planNotification(record, [{ index: 0, action: 'delayed', reply, remote: '' }]), { kind: 'nobody' })
+  }
 })

@@ -91,6 +91,24 @@ for (const [direction, route, reportDirection] of routes) {
   })
 }
 
+test('§13 with tenants a report goes back through the one that handed the message over, marked, in either direction', async () => {
+  for (const direction of ['out', 'in'] as const) {
+    const report = await makeReport(message({ direction, returnRoute: 'tenant:contoso' }), [failed], deps)
+    assert.deepEqual(
+      report.record.recipients.map(({ route }) => route),
+      ['tenant:contoso'],
+    )
+    assert.match(report.header.toString(), /^X-Causeway-Trace: a{32} /)
+  }
+})
+
+test('DL-4 a delay names until when it is tried, unless that is past', async () => {
+  const delayed = { ...failed, action: 'delayed' } as const
+  const until = async (ms: number) => (await makeReport(message(), [delayed], deps, ms)).body.toString()
+  assert.match(await until(now + 60_000), /^Will-Retry-Until: Sun, 22 Nov 2026 10:16:00 \+0000\r$/m)
+  assert.doesNotMatch(await until(now), /Will-Retry-Until/)
+})
+
 test('the sizes in the record are those of what is sent', async () => {
   const report = await makeReport(message(), [failed], deps)
   assert.deepEqual([report.record.headerBytes, report.record.bodyBytes], [report.header.length, report.body.length])

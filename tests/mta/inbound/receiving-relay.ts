@@ -8,6 +8,8 @@ import { emptyMetrics } from '../../../common/metrics.ts'
 import type { Metrics } from '../../../common/metrics.ts'
 import { ConnectionSlots } from '../../../mta/inbound/connection-slots.ts'
 import { createInboundMetrics } from '../../../mta/inbound/inbound-metrics.ts'
+import { ProbeRate } from '../../../mta/inbound/probe.ts'
+import { ProofTokens } from '../../../mta/proof-tokens.ts'
 import { LargeParts } from '../../../mta/inbound/large-parts.ts'
 import { startListener } from '../../../mta/inbound/listener.ts'
 import type { ListenerAddress, ListenerDeps } from '../../../mta/inbound/listener.ts'
@@ -15,6 +17,7 @@ import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
 import type { Limits } from '../../../mta/limits.ts'
 import type { MessageRecord } from '../../../mta/message-record.ts'
 import type { QueueId } from '../../../mta/queue-id.ts'
+import { DkimKeys } from '../../../mta/sign/dkim-keys.ts'
 import { openSpool } from '../../../mta/spool/spool.ts'
 import type { OpenSpool } from '../../../mta/spool/spool.ts'
 import { compileTable, DEFAULT_POLICY } from '../../../rewrite-rules/index.ts'
@@ -124,7 +127,14 @@ export class ReceivingRelay implements AsyncDisposable {
       currentTable: {
         get: () => (box.relay?.table === undefined ? undefined : { table: box.relay.table, policy: DEFAULT_POLICY }),
       },
-      routes: { out: 'owner-tenant', in: 'mailbox' },
+      tenants: undefined,
+      proof: { need: 'token', crossTenantId: 'count' },
+      tokens: () => new ProofTokens(),
+      signingKeys: () => ({ dkim: DkimKeys.none, seal: undefined }),
+      resolveTxt: () => Promise.reject(new Error('unreachable: this relay verifies nothing')),
+      hasMx: false,
+      nonces: () => [],
+      probeRate: new ProbeRate(),
       marker: MARKER,
       postmaster: undefined,
       slots: new ConnectionSlots(limits),

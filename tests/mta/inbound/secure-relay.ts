@@ -59,6 +59,8 @@ export class TestWorld {
         tenants: undefined,
         routes: undefined,
         nonces: undefined,
+        dkim: [],
+        seal: undefined,
       },
       createLog({ write: () => {}, level: 'error', now: Date.now }),
     )

@@ -7,12 +7,12 @@ import { DEFAULT_TIMEOUTS } from '../../../mta/outbound/timeouts.ts'
 import type { Timeouts } from '../../../mta/outbound/timeouts.ts'
 import { NextHop } from '../../harness/next-hop.ts'
 import type { Act, NextHopOptions, Turn } from '../../harness/next-hop.ts'
-import { HELLO, hopAt, message, recipient, SHORT_TIMEOUTS } from './fixtures.ts'
+import { HELLO, peerAt, message, recipient, SHORT_TIMEOUTS } from './fixtures.ts'
 
 const REPLY_LIMITS = { lineBytes: 2048, replyBytes: 65_536 }
 
 function connectTo(hop: NextHop, timeouts: Timeouts = DEFAULT_TIMEOUTS): SmtpConnection {
-  return new SmtpConnection(hopAt(hop.port), {
+  return new SmtpConnection(peerAt(hop.port), {
     name: 'relay.example',
     timeouts,
     replyLimits: REPLY_LIMITS,
@@ -251,14 +251,14 @@ test('nobody listens: unreachable; a name that is none: unresolved', async () =>
   const hop = await NextHop.start()
   const { port } = hop
   await hop.close()
-  const refused = new SmtpConnection(hopAt(port), {
+  const refused = new SmtpConnection(peerAt(port), {
     name: 'x',
     timeouts: SHORT_TIMEOUTS,
     replyLimits: REPLY_LIMITS,
     monotonicMs: () => 0,
   })
   assert.equal(faultKind(await refused.greet()), 'unreachable')
-  const nowhere = { ...hopAt(port), host: 'no-such-host.invalid' }
+  const nowhere = { ...peerAt(port), host: 'no-such-host.invalid' }
   const unknown = new SmtpConnection(nowhere, {
     name: 'x',
     timeouts: { ...SHORT_TIMEOUTS, connect: 10_000 },

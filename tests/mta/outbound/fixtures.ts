@@ -2,11 +2,12 @@
 import { Registry } from 'prom-client'
 import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
 import type { MessageRecord, RecipientRecord } from '../../../mta/message-record.ts'
-import type { Content } from '../../../mta/outbound/client.ts'
+import type { Content, Peer } from '../../../mta/outbound/client.ts'
 import { Connections } from '../../../mta/outbound/connections.ts'
 import type { ConnectionsDeps } from '../../../mta/outbound/connections.ts'
 import { nextHopOf } from '../../../mta/outbound/route.ts'
-import type { NextHop } from '../../../mta/outbound/route.ts'
+import type { SmartHostHop } from '../../../mta/outbound/route.ts'
+import type { OutboundCredentials } from '../../../mta/outbound/tls-identity.ts'
 import { DEFAULT_TIMEOUTS } from '../../../mta/outbound/timeouts.ts'
 import { newQueueId } from '../../../mta/queue-id.ts'
 
@@ -49,9 +50,22 @@ export function message(header: string, body: string | readonly Buffer[], more: 
 
 export const HELLO = message('Subject: hello\r\n\r\n', 'Hello.\r\n')
 
-export function hopAt(port: number): NextHop {
+export function hopAt(port: number): SmartHostHop {
   return nextHopOf({ host: '127.0.0.1', port, tls: 'none' })
 }
+
+export function peerAt(port: number, more: Partial<Peer> = {}): Peer {
+  return {
+    host: '127.0.0.1',
+    port,
+    hostPort: `127.0.0.1:${port}`,
+    tls: { kind: 'none' },
+    identity: undefined,
+    ...more,
+  }
+}
+
+export const NO_CREDENTIALS: OutboundCredentials = { tenantCertificates: new Map(), serverTrust: new Map() }
 
 /** Short enough for a test that waits for one, long enough for a busy machine that does not. */
 export const SHORT_TIMEOUTS = {
@@ -59,6 +73,7 @@ export const SHORT_TIMEOUTS = {
   connect: 2_000,
   greeting: 250,
   hello: 250,
+  tls: 250,
   command: 250,
   data: 250,
   block: 250,
@@ -70,6 +85,7 @@ export function connections(more: Partial<ConnectionsDeps> = {}): Connections {
   return new Connections({
     name: 'relay.example',
     limits: DEFAULT_LIMITS,
+    credentials: () => NO_CREDENTIALS,
     monotonicMs: () => performance.now(),
     metrics: new Registry(),
     ...more,

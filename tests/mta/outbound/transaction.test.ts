@@ -9,9 +9,9 @@ const ALL = parseCapabilities(['hop', 'PIPELINING', 'SIZE 1000', '8BITMIME', 'SM
 const JUERGEN = 'j\u00fcrgen@fabrikam.example'
 
 /** Command lines without line ends; `5.x.y` where nothing is sent for it. */
-function planned(more: Partial<MessageRecord>, hop = ALL): string[] {
+function planned(more: Partial<MessageRecord>, hop = ALL, isProven = false): string[] {
   const made = record({ headerBytes: 100, bodyBytes: 23, ...more })
-  const plan = planTransaction(made, made.recipients, hop)
+  const plan = planTransaction(made, made.recipients, hop, isProven)
   if (plan.kind === 'refused') return [plan.reply.status]
   return [plan.mail, ...plan.rcpts].map((each) => (typeof each === 'string' ? each.replace(/\r\n$/, '') : each.status))
 }
@@ -54,7 +54,6 @@ const examples: [more: Partial<MessageRecord>, hop: typeof ALL, commands: string
     [`${FROM} SIZE=123 SMTPUTF8`, `RCPT TO:<${JUERGEN}>`],
     'declared and offered',
   ],
-  [{ requireTls: true }, ALL, ['5.7.30'], 'R12: REQUIRETLS is honoured or not sent'],
   [{ ret: 'HDRS', envid: 'QQ+2B1' }, ALL, [`${FROM} SIZE=123 RET=HDRS ENVID=QQ+2B1`, TO], 'R10: passed as xtext'],
   [{ ret: 'HDRS', envid: 'QQ+2B1' }, NO_CAPABILITIES, [FROM, TO], 'R10: only to who offers DSN'],
   [
@@ -109,3 +108,20 @@ for (const [lines, offered, why] of offers) {
     assert.deepEqual({ ...parsed, ...offered }, parsed)
   })
 }
+
+const TAKES_REQUIRETLS = { ...ALL, requireTls: true }
+const requireTls: [hop: typeof ALL, isProven: boolean, commands: string[], why: string][] = [
+  [TAKES_REQUIRETLS, true, [`${FROM} SIZE=123 REQUIRETLS`, TO], 'passed on to a host that is proven and offers it'],
+  [TAKES_REQUIRETLS, false, ['5.7.10'], 'what nobody has proven may say that it offers it'],
+  [ALL, true, ['5.7.30'], 'a host without it would drop the demand'],
+  [ALL, false, ['5.7.10'], 'in cleartext, or to whomever: never'],
+]
+for (const [hop, isProven, commands, why] of requireTls) {
+  test(`R12, DL-7, RFC 8689: REQUIRETLS is honoured or the message is not sent: ${why}`, () => {
+    assert.deepEqual(planned({ requireTls: true }, hop, isProven), commands)
+  })
+}
+
+test('RFC 8689 §2: REQUIRETLS is said for no message that did not ask for it', () => {
+  assert.deepEqual(planned({}, TAKES_REQUIRETLS, true), [`${FROM} SIZE=123`, TO])
+})

@@ -1,4 +1,5 @@
 // The spool's contract without a disk: what was durable survives `crash`, and every operation can be made to fail or to wait.
+import { mayHearOfDelay } from '../../../mta/delay-notice.ts'
 import type { DeliveryState, MessageRecord } from '../../../mta/message-record.ts'
 import type { QueueId } from '../../../mta/queue-id.ts'
 import { SpoolDamaged } from '../../../mta/spool/contract.ts'
@@ -131,6 +132,9 @@ export class MemorySpool implements Spool {
       routes: [...new Set(routes)],
       recipientCount: record.recipients.length,
       state,
+      hasDelayToTell:
+        mayHearOfDelay(record) &&
+        state.recipients.some((each) => each.kind === 'queued' && each.delayToldAt === undefined),
       deaths,
     }
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { isGivenUp, longestWaitMs, messageAgeMs, retryDelayMs } from '../../../mta/queue/schedule.ts'
+import { isGivenUp, isLate, longestWaitMs, messageAgeMs, retryDelayMs } from '../../../mta/queue/schedule.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, RETRY } from './world.ts'
 
 const waits: [retry: number, ageMs: number, waitMs: number, why: string][] = [
@@ -62,3 +62,22 @@ for (const [ageMs, isNullSender, attempts, tryingMs, isOver, why] of ends) {
     assert.equal(isGivenUp({ ageMs, isNullSender }, { attempts, tryingMs }, RETRY), isOver)
   })
 }
+
+const lates: [ageMs: number, attempts: number, tryingMs: number | undefined, isTold: boolean, why: string][] = [
+  [4 * HOUR_MS, 3, HOUR_MS, true, 'DL-4: 4 h'],
+  [4 * HOUR_MS - 1, 9, 4 * HOUR_MS - 1, false, 'not a moment sooner'],
+  [5 * DAY_MS, 2, DAY_MS, false, 'DU-9: 3 attempts'],
+  [5 * DAY_MS, 3, HOUR_MS - 1, false, 'DU-9: over an hour'],
+  [5 * DAY_MS, 9, undefined, false, 'DU-9: none of them in this process'],
+]
+for (const [ageMs, attempts, tryingMs, isTold, why] of lates) {
+  test(`${ageMs / HOUR_MS} h, ${attempts} attempts over ${tryingMs} ms: ${isTold ? 'late' : 'not late'} (${why})`, () => {
+    assert.equal(isLate(ageMs, { attempts, tryingMs }, RETRY), isTold)
+  })
+}
+
+test('where senders are warned within the hour, it has been tried since that long', () => {
+  const quick = { ...RETRY, warnAfter: 10 * MINUTE_MS }
+  assert.equal(isLate(10 * MINUTE_MS, { attempts: 3, tryingMs: 10 * MINUTE_MS }, quick), true)
+  assert.equal(isLate(10 * MINUTE_MS, { attempts: 3, tryingMs: 10 * MINUTE_MS - 1 }, quick), false)
+})

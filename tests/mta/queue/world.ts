@@ -26,6 +26,7 @@ export const RETRY: RetrySettings = {
   thenWait: HOUR_MS,
   thenUntilAge: 6 * HOUR_MS,
   lastWait: 3 * HOUR_MS,
+  warnAfter: 4 * HOUR_MS,
   giveUpAfter: 5 * DAY_MS,
   giveUpNullSenderAfter: 2 * DAY_MS,
 }
@@ -134,6 +135,7 @@ export class FakeOutbound implements Outbound {
           outcomes: paths.map(() => delivered),
           host: 'well',
           remote: hop.hostPort,
+          tls: undefined,
           offersDsn: true,
           connectMs: 1,
           sendMs: 2,

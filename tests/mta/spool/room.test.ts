@@ -1,9 +1,10 @@
 // LM-1 for the disk: each row at the limit, one before it and one past it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
 import type { RoomInUse, RoomLimits } from '../../../mta/spool/room.ts'
-import { whyNoRoom } from '../../../mta/spool/room.ts'
+import { whyNearlyNoRoom, whyNoRoom } from '../../../mta/spool/room.ts'
 import type { VolumeSpace } from '../../../mta/spool/disk.ts'
 
 const GIB = 1024 ** 3
@@ -42,3 +43,45 @@ for (const [why, inUse, space, declared, isTaken] of rows) {
     assert.equal(reason === undefined, isTaken, reason)
   })
 }
+
+const nearly: [why: string, inUse: Partial<RoomInUse>, space: Partial<VolumeSpace>, isReady: boolean][] = [
+  ['an empty spool on a large volume', {}, {}, true],
+  ['a quarter above the floor', {}, { freeBytes: 6.25 * GIB }, true],
+  ['one octet less', {}, { freeBytes: 6.25 * GIB - 1 }, false],
+  ['95 % of the messages', { messages: 190_000 }, {}, false],
+  ['one fewer', { messages: 189_999 }, {}, true],
+  ['a quarter above the floor of inodes', {}, { freeInodeRatio: 0.0625 }, true],
+  ['fewer', {}, { freeInodeRatio: 0.0624 }, false],
+  ['room for the largest message in the share', { bytes: FULL_SHARE - DEFAULT_LIMITS.messageBytes }, {}, true],
+  ['one octet more in it', { bytes: FULL_SHARE - DEFAULT_LIMITS.messageBytes + 1 }, {}, false],
+]
+for (const [why, inUse, space, isReady] of nearly) {
+  test(`BP-3 ${why}: ${isReady ? 'ready' : 'not ready'}`, () => {
+    const reason = whyNearlyNoRoom(DEFAULT_LIMITS, { ...EMPTY, ...inUse }, { ...LARGE, ...space })
+    assert.equal(reason === undefined, isReady, reason)
+  })
+}
+
+test('BP-3 property: whenever mail is refused, the relay has said before that it is not ready; and an empty one is', () => {
+  const limits = fc.record({
+    messageBytes: fc.integer({ min: 65_536, max: GIB }),
+    freeSpaceRatio: fc.double({ min: 0, max: 0.95, noNaN: true }),
+    freeSpaceMessages: fc.integer({ min: 0, max: 4 }),
+    freeInodeRatio: fc.double({ min: 0, max: 0.95, noNaN: true }),
+    queuedMessages: fc.integer({ min: 1, max: 1_000 }),
+    queuedVolumeRatio: fc.double({ min: 0.01, max: 1, noNaN: true }),
+  })
+  const used = fc.record({ messages: fc.nat({ max: 1_100 }), bytes: fc.nat({ max: 20 * GIB }) })
+  const free = fc.record({
+    freeBytes: fc.nat({ max: 10 * GIB }),
+    freeInodeRatio: fc.double({ min: 0, max: 1, noNaN: true }),
+  })
+  fc.assert(
+    fc.property(limits, used, free, (some, inUse, space) => {
+      const volume = { totalBytes: 10 * GIB, ...space }
+      if (whyNoRoom(some, inUse, volume, 0) !== undefined) assert.ok(whyNearlyNoRoom(some, inUse, volume) !== undefined)
+      const unused = { totalBytes: 100 * GIB, freeBytes: 100 * GIB, freeInodeRatio: 1 }
+      assert.equal(whyNearlyNoRoom(some, EMPTY, unused), undefined)
+    }),
+  )
+})
