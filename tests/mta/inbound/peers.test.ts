@@ -1,12 +1,14 @@
-// Who may send: never an open relay. Over real sockets, for every combination of the factors that a connection shows (SP-2, SP-3, SP-8, SP-9,
+// Who may send: never an open relay. Over real sockets, for every combination of the factors (SP-2, SP-3, SP-8, SP-9,
 // SP-10); and the decision itself, where sockets can't go.
 import assert from 'node:assert/strict'
-import { X509Certificate } from 'node:crypto'
+import { hash, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { after, test } from 'node:test'
 import type { ConnectionOptions } from 'node:tls'
 import { Admission } from '../../../mta/inbound/admission.ts'
 import type { ListenerPeers } from '../../../mta/inbound/admission.ts'
+import { ProofTokens } from '../../../mta/proof-tokens.ts'
+import { Tenants } from '../../../mta/tenants.ts'
 import { TestAuthority } from '../../harness/certificates.ts'
 import { EXCHANGE, metric, showing, TestWorld } from './secure-relay.ts'
 import type { ReceivingRelay } from './receiving-relay.ts'
@@ -49,12 +51,41 @@ const CERTIFICATES: readonly Factor<ConnectionOptions | undefined>[] = [
   { name: "a static peer's, from elsewhere", isRight: false, value: showing(pinned) },
 ]
 
+/** 256 bits in base64url. */
+const token = (character: string) => character.repeat(43)
+const tokens = new ProofTokens([
+  { tenant: 'contoso', direction: 'out', digest: hash('sha256', token('o'), 'buffer') },
+  { tenant: 'contoso', direction: 'in', digest: hash('sha256', token('i'), 'buffer') },
+])
+const tenants = new Tenants([{ id: 'contoso', tenantId: undefined, acceptedDomains: ['contoso.com'] }])
+
+/** Factor 3: header fields of the message. */
+const PROOFS: readonly Factor<string>[] = [
+  { name: 'the token', isRight: true, value: `X-Causeway-Project: ${token('o')}\r\n` },
+  { name: 'no token', isRight: false, value: '' },
+  { name: 'a wrong token', isRight: false, value: `X-Causeway-Project: ${token('x')}\r\n` },
+  { name: "the other direction's token", isRight: false, value: `X-Causeway-Project: ${token('i')}\r\n` },
+]
+
+/** Factor 4. */
+const SENDERS: readonly Factor<string>[] = [
+  { name: 'a sender of ours', isRight: true, value: 'alice@contoso.com' },
+  { name: 'a sender of elsewhere', isRight: false, value: 'alice@evil.example' },
+  { name: 'a sender of a name below ours', isRight: false, value: 'alice@sub.contoso.com' },
+]
+
+interface Offered {
+  readonly address: string
+  /** undefined: in cleartext. */
+  readonly certificate: ConnectionOptions | undefined
+  readonly proof: string
+  readonly sender: string
+}
+
+const RIGHT = { proof: '', sender: 'alice@contoso.com' }
+
 /** What the client is told last, on its way to a 250 behind DATA. */
-async function offer(
-  relay: ReceivingRelay,
-  address: string,
-  certificate: ConnectionOptions | undefined,
-): Promise<string> {
+async function offer(relay: ReceivingRelay, { address, certificate, proof, sender }: Offered): Promise<string> {
   const client = await TranscriptClient.connect(relay.port, address)
   try {
     const greeting = await client.reply()
@@ -64,41 +95,52 @@ async function offer(
       await client.startTls(certificate)
       await client.say('EHLO client.example', 250)
     }
-    for (const command of ['MAIL FROM:<alice@contoso.com>', 'RCPT TO:<dana@example.net>', 'DATA']) {
-      client.write(`${command}\r\n`)
-      const reply = await client.reply()
-      if (!/^[23]/.test(reply)) {
-        // And nothing else works.
-        await client.say('RCPT TO:<dana@example.net>', 503)
-        await client.say('DATA', 503)
-        return reply
-      }
+    const mail = await client.ask(`MAIL FROM:<${sender}>`)
+    if (!mail.startsWith('250')) {
+      // And nothing else works.
+      await client.say('RCPT TO:<dana@example.net>', 503)
+      await client.say('DATA', 503)
+      return mail
     }
-    client.write('Subject: x\r\n\r\n.\r\n')
-    return await client.reply()
+    const rcpt = await client.ask('RCPT TO:<dana@example.net>')
+    if (!rcpt.startsWith('250')) return rcpt
+    await client.say('DATA', 354)
+    return await client.ask(`${proof}From: alice@contoso.com\r\nSubject: x\r\n\r\n.`)
   } finally {
     client.quit()
   }
 }
 
-test('SP-2 the truth table: accepted with every factor right, and never otherwise', async (context) => {
+test('SP-2 the truth table over all four factors: accepted with every one of them right, and never otherwise', async (context) => {
   const { relay } = await world.start({
     allow: ['127.0.0.2/32'],
     listener: { staticPeers: [{ address: '127.0.0.3', fingerprint: pinned.fingerprint }] },
-    limits: { newConnectionsPerSecondAndAddress: 1000 },
+    limits: { newConnectionsPerSecondAndAddress: 10_000 },
+    deps: () => ({ tenants, tokens: () => tokens }),
   })
   await using _ = relay
   for (const address of ADDRESSES) {
     for (const certificate of CERTIFICATES) {
-      const isAccepted = [address, certificate].every(({ isRight }) => isRight)
-      await context.test(`${address.name}, ${certificate.name}: ${isAccepted ? 'accepted' : 'refused'}`, async () => {
-        const before = relay.accepted.length
-        const reply = await offer(relay, address.value, certificate.value)
-        assert.match(reply, isAccepted ? /^250 2\.0\.0 queued/ : /^(554 5\.7\.1|550 5\.7\.1|530 5\.7\.0) /)
-        assert.equal(relay.accepted.length, before + (isAccepted ? 1 : 0))
+      await context.test(`${address.name}, ${certificate.name}`, async () => {
+        for (const proof of PROOFS) {
+          for (const sender of SENDERS) {
+            const isAccepted = [address, certificate, proof, sender].every(({ isRight }) => isRight)
+            const before = relay.accepted.length
+            const reply = await offer(relay, {
+              address: address.value,
+              certificate: certificate.value,
+              proof: proof.value,
+              sender: sender.value,
+            })
+            const told = `${proof.name}, ${sender.name}: ${reply}`
+            assert.match(reply, isAccepted ? /^250 2\.0\.0 queued/ : /^(554 5\.7\.1|550 5\.7\.1|530 5\.7\.0) /, told)
+            assert.equal(relay.accepted.length, before + (isAccepted ? 1 : 0), told)
+          }
+        }
       })
     }
   }
+  assert.equal(relay.accepted.length, 1)
 })
 
 test('SP-8 a static peer is its address and its very certificate, whoever signed it and however old it is', async () => {
@@ -107,22 +149,31 @@ test('SP-8 a static peer is its address and its very certificate, whoever signed
     listener: { staticPeers: [{ address: '127.0.0.3', fingerprint: pinned.fingerprint }] },
   })
   await using _ = relay
-  assert.match(await offer(relay, '127.0.0.3', showing(pinned)), /^250 2\.0\.0 queued/)
-  assert.match(await offer(relay, '127.0.0.3', undefined), /^530 5\.7\.0 /)
-  assert.match(await offer(relay, '127.0.0.3', {}), /^550 5\.7\.1 /)
   assert.match(
-    await offer(relay, '127.0.0.3', showing(world.exchange)),
+    await offer(relay, { ...RIGHT, address: '127.0.0.3', certificate: showing(pinned) }),
+    /^250 2\.0\.0 queued/,
+  )
+  assert.match(await offer(relay, { ...RIGHT, address: '127.0.0.3', certificate: undefined }), /^530 5\.7\.0 /)
+  assert.match(await offer(relay, { ...RIGHT, address: '127.0.0.3', certificate: {} }), /^550 5\.7\.1 /)
+  assert.match(
+    await offer(relay, { ...RIGHT, address: '127.0.0.3', certificate: showing(world.exchange) }),
     /^550 5\.7\.1 /,
     'not one of Exchange Online either',
   )
-  assert.match(await offer(relay, '127.0.0.3', showing(stranger.selfSigned({}))), /^550 5\.7\.1 /)
-  assert.match(await offer(relay, '127.0.0.4', showing(pinned)), /^554 5\.7\.1 /)
+  assert.match(
+    await offer(relay, { ...RIGHT, address: '127.0.0.3', certificate: showing(stranger.selfSigned({})) }),
+    /^550 5\.7\.1 /,
+  )
+  assert.match(await offer(relay, { ...RIGHT, address: '127.0.0.4', certificate: showing(pinned) }), /^554 5\.7\.1 /)
 })
 
 test('SP-3 an empty list means nobody, with the best of certificates', async () => {
   const { relay } = await world.start({ allow: [] })
   await using _ = relay
-  assert.match(await offer(relay, '127.0.0.1', showing(world.exchange)), /^554 5\.7\.1 /)
+  assert.match(
+    await offer(relay, { ...RIGHT, address: '127.0.0.1', certificate: showing(world.exchange) }),
+    /^554 5\.7\.1 /,
+  )
 })
 
 test('SP-9 a thousand refusals: each is counted by its reason, the peer is named once an hour, and no bounce is made', async () => {

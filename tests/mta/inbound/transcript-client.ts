@@ -114,6 +114,12 @@ export class TranscriptClient {
     return reply
   }
 
+  /** Sends one command and gives its reply, whatever it is. */
+  async ask(command: string): Promise<string> {
+    this.write(`${command}\r\n`)
+    return await this.reply()
+  }
+
   /** Sends one command and reads its reply. */
   async say(command: string, code: number | string): Promise<string> {
     this.write(`${command}\r\n`)
