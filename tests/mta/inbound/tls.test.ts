@@ -153,18 +153,37 @@ for (const [options, expected, why] of versions) {
 test('PH-4 renegotiation is refused: openssl asks for it', async () => {
   const { relay } = await world.start()
   await using _ = relay
-  const args = ['s_client', '-starttls', 'smtp', '-tls1_2', '-connect', `127.0.0.1:${relay.port}`]
-  const child = spawn('openssl', args, { stdio: ['pipe', 'pipe', 'pipe'] })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  const closed = new Promise((resolve) => child.on('close', resolve))
-  await until(() => output.includes('SIZE 209715200') || output.includes('250 '))
-  child.stdin.write('R\n')
-  await closed
-  assert.match(output, /RENEGOTIATING/)
-  assert.match(output, /no renegotiation/)
+  const openssl = startOpenssl(relay.port, '-tls1_2')
+  await until(() => openssl.output().includes('250 '))
+  openssl.write('R\n')
+  await openssl.closed
+  assert.match(openssl.output(), /RENEGOTIATING/)
+  assert.match(openssl.output(), /no renegotiation/)
   assert.deepEqual(await metric(relay, HANDSHAKES), { '{result="full",protocol="TLSv1.2"}': 1 })
 })
+
+for (const version of ['-tls1_2', '-tls1_3']) {
+  test(`a client that doesn’t take our certificate says so in an alert (${version}), and that is what the operator reads`, async () => {
+    const { relay } = await world.start()
+    await using _ = relay
+    // An authority that has issued nothing.
+    const openssl = startOpenssl(relay.port, version, '-verify_return_error', '-CAfile', world.exchange.certificate)
+    await openssl.closed
+    await until(() => relay.log.some(({ event }) => event === 'tls.failed'))
+    assert.deepEqual(await metric(relay, HANDSHAKES), { '{result="refused-by-client",protocol="none"}': 1 })
+  })
+}
+
+function startOpenssl(port: number, ...args: string[]) {
+  const child = spawn('openssl', ['s_client', '-starttls', 'smtp', '-connect', `127.0.0.1:${port}`, ...args])
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  return {
+    output: () => output,
+    write: (text: string) => child.stdin.write(text),
+    closed: new Promise((resolve) => child.on('close', resolve)),
+  }
+}
 
 test('PH-4, LM-1 a handshake may take 30 s and not a millisecond more, however its octets trickle', async () => {
   const { relay } = await world.start()
