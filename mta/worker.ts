@@ -12,7 +12,8 @@ import { startAdminServer } from './admin/server.ts'
 import type { Readiness } from './admin/server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
 import { makeReport } from './bounce/report-message.ts'
-import { CurrentCredentials } from './credentials.ts'
+import { certificateMetrics } from './certificate-metrics.ts'
+import { certificatesInUse, CurrentCredentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
 import { ConnectionSlots } from './inbound/connection-slots.ts'
 import { createInboundMetrics } from './inbound/inbound-metrics.ts'
@@ -162,6 +163,9 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
       ]
       return { isReady: reasons.length === 0, reasons }
     }
+    certificateMetrics(metrics, () =>
+      certificatesInUse(credentials.get()).map(({ use, notAfter }) => ({ name: use, notAfter: new Date(notAfter) })),
+    )
     gauges(metrics, readiness, () => spool.health())
     if (settings.metrics !== undefined && part === undefined) {
       const admin = await startAdminServer(settings.metrics, { metrics, readiness, log })
@@ -257,7 +261,7 @@ function gauges(
   readiness: () => Readiness,
   health: () => ReturnType<Awaited<ReturnType<typeof openSpool>>['health']>,
 ): void {
-  const gauge = (name: string, help: string, value: () => number, aggregator: 'sum' | 'min' | 'omit' = 'sum') =>
+  const gauge = (name: string, help: string, value: () => number, aggregator: 'sum' | 'min' | 'max' | 'omit' = 'sum') =>
     new Gauge({
       name,
       help,
@@ -271,5 +275,12 @@ function gauges(
   gauge('causeway_spool_messages', 'Messages in the spool.', () => health().messages)
   gauge('causeway_spool_bytes', 'Octets they take on disk.', () => health().bytes)
   gauge('causeway_spool_free_bytes', "Free on the spool's volume.", () => health().freeBytes, 'min')
+  gauge('causeway_spool_free_inode_ratio', 'Share of its inodes that is free.', () => health().freeInodeRatio, 'min')
+  gauge(
+    'causeway_spool_refusing',
+    '1 while the spool takes nothing (disk floor, limits, failed sync).',
+    () => (health().refusing === undefined ? 0 : 1),
+    'max',
+  )
   gauge('causeway_spool_quarantined_messages', 'Damaged and poison entries set aside.', () => health().quarantined)
 }

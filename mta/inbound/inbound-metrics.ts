@@ -1,6 +1,10 @@
 // What /metrics says of the relay's receiving side: made once a process, shared by its listeners. (OP-1)
 import { Counter, Gauge } from '../../common/metrics.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import { REPLIES } from './replies.ts'
+
+/** What `direction` can be; `any` on a listener where the message's token tells it. */
+const DIRECTIONS = ['out', 'in', 'any'] as const
 
 export interface InboundMetrics {
   /** Greeted and not closed yet. */
@@ -26,11 +30,16 @@ export function createInboundMetrics(metrics: Metrics): InboundMetrics {
   const registers = [metrics]
   const counter = <L extends string>(name: string, help: string, labelNames: L[]): Counter<L> =>
     new Counter({ name: `causeway_inbound_${name}_total`, help, labelNames, registers })
+  const refusals = counter('refusals', 'Negative replies by reason', ['direction', 'reason'])
+  // A series that begins at 1 shows no increase: the first refusal of its kind, often the one that matters, would go unseen.
+  for (const { code, reason } of Object.values(REPLIES)) {
+    if (code >= 400) for (const direction of DIRECTIONS) refusals.inc({ direction, reason }, 0)
+  }
   return {
     open: new Gauge({ name: 'causeway_inbound_connections_open', help: 'Connections of clients', registers }),
     accepted: counter('messages_accepted', 'Messages answered with 250', ['direction']),
     acceptedBytes: counter('accepted_bytes', 'Octets of accepted messages as they go on', ['direction']),
-    refusals: counter('refusals', 'Negative replies by reason', ['direction', 'reason']),
+    refusals,
     collapsed: counter('recipients_collapsed', 'Recipients merged with another after rewriting', ['direction']),
     reportCodes: counter('report_codes', 'Codes of the rewriting report', ['direction', 'code']),
     largeParts: counter('large_parts', 'Large parts handed to the worker thread, by result', ['result']),

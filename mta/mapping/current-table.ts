@@ -80,6 +80,19 @@ export class CurrentTable {
       'max',
       () => this.#ageMs() / 1000,
     )
+    // Beside the age, so that one alert rule fits every relay, whatever its limits.maxTableAge.
+    gauge(
+      'causeway_table_max_age_seconds',
+      'limits.maxTableAge; 0: any age will do.',
+      'max',
+      () => (deps.maxAgeMs ?? 0) / 1000,
+    )
+    gauge(
+      'causeway_table_trouble',
+      "1 while the file's table is not the one in force: it is missing, faulty or older.",
+      'max',
+      () => (this.#trouble === undefined ? 0 : 1),
+    )
   }
 
   /**

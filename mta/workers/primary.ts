@@ -29,6 +29,9 @@ export class WorkerUnusable extends Error {
   override readonly name = 'WorkerUnusable'
 }
 
+/** For a new worker's first word of whether it may take mail; nobody waits for it but the next one to be replaced. */
+const REPLACED_MS = 30_000
+
 export interface PrimaryDeps {
   readonly log: Log
   /** Takes the workers' log, whole lines. */
@@ -77,6 +80,7 @@ interface Slot {
   deaths: number
   /** Its process is ended on purpose. */
   isLeaving: boolean
+  hasStarted: boolean
   /** Nothing to deliver was left in a part that takes no mail. */
   isDone: boolean
   /** Why there is no process; for readiness. */
@@ -112,6 +116,7 @@ export class Primary {
         startedAt: 0,
         deaths: 0,
         isLeaving: false,
+        hasStarted: false,
         isDone: false,
         why: 'starting',
         timer: undefined,
@@ -194,6 +199,7 @@ export class Primary {
     if (this.isStopping || this.#isRestarting)
       return log.warn('relay.restart-refused', { reason: 'another is under way' })
     this.#isRestarting = true
+    const before = { settings: this.#settings, source: this.#source }
     try {
       await this.#readSettings()
       log.info('relay.restarting')
@@ -201,7 +207,11 @@ export class Primary {
       for (const slot of this.#slots) {
         if (this.isStopping) return
         const reasons = await this.#replace(slot, wasReady)
-        if (reasons !== undefined) return log.error('relay.restart-failed', { worker: slot.partition.worker, reasons })
+        if (reasons === undefined) continue
+        // Whoever is started next has what served so far.
+        this.#settings = before.settings
+        this.#source = before.source
+        return log.error('relay.restart-failed', { worker: slot.partition.worker, reasons })
       }
       log.info('relay.restarted')
     } catch (error) {
@@ -227,7 +237,7 @@ export class Primary {
     const start = await this.#begin(slot)
     if (start.kind === 'failed') return [start.text]
     if (start.kind === 'died') return ['it died']
-    const said = parseReadiness(await slot.process?.ask('readiness'))
+    const said = parseReadiness(await slot.process?.ask('readiness', REPLACED_MS))
     return said?.isReady === true || !mustBeReady ? undefined : (said?.reasons ?? ['it does not answer'])
   }
 
@@ -268,10 +278,12 @@ export class Primary {
       this.#deps.write,
     )
     slot.process = process
+    slot.hasStarted = false
     slot.startedAt = performance.now()
     void process.exited.then((exit) => this.#exited(slot, process, exit))
     const start = await process.started
-    if (start.kind === 'started' && slot.process === process && !slot.isLeaving && !this.isStopping) {
+    slot.hasStarted = start.kind === 'started' && slot.process === process
+    if (slot.hasStarted && !slot.isLeaving && !this.isStopping) {
       if (partition.takesMail) this.#door.join(process)
       const { worker } = partition
       this.#deps.log.info('worker.serves', { worker, pid: process.pid, takesMail: partition.takesMail })
@@ -308,7 +320,7 @@ export class Primary {
   async #end(process: WorkerProcess): Promise<Exit> {
     const exit = await process.stop(GRACE_MS)
     if (exit.status === 0 || exit.failure !== undefined) return exit
-    this.#hadToKill = true
+    if (this.isStopping) this.#hadToKill = true
     this.#deps.log.error('worker.ended-badly', { worker: process.worker, status: exit.status })
     return exit
   }
@@ -323,10 +335,10 @@ export class Primary {
     const conditions = await Promise.all(
       this.#slots
         .filter(({ isDone }) => !isDone)
-        .map(async ({ partition, process, why }) => ({
+        .map(async ({ partition, process, hasStarted, why }) => ({
           worker: partition.worker,
           takesMail: partition.takesMail,
-          said: process === undefined ? why : parseReadiness(await process.ask('readiness')),
+          said: process === undefined || !hasStarted ? why : parseReadiness(await process.ask('readiness')),
         })),
     )
     return relayReadiness(conditions, [

@@ -4,8 +4,9 @@ import { mergeFigures } from '../../common/metrics.ts'
 import type { Figures, Metrics } from '../../common/metrics.ts'
 
 export class RelayFigures {
-  /** Counters of processes that are gone. */
-  #gone: Figures = []
+  /** Counters of processes that are gone; several only until they have become one. */
+  readonly #gone: Figures[] = []
+  #gathering: Promise<void> | undefined
   readonly #last = new Map<object, Figures>()
 
   /** @param figures  as they came from the process */
@@ -14,12 +15,23 @@ export class RelayFigures {
     if (parsed !== undefined) this.#last.set(process, parsed)
   }
 
-  /** The process is gone. */
+  /** The process is gone. Resolves when what is kept of it takes no more room than before. */
   async retire(process: object): Promise<void> {
     const last = this.#last.get(process)
     if (last === undefined) return
     this.#last.delete(process)
-    this.#gone = await mergeFigures([this.#gone, counted(last)]).getMetricsAsJSON()
+    this.#gone.push(counted(last))
+    await (this.#gathering ??= this.#gather().finally(() => {
+      this.#gathering = undefined
+    }))
+  }
+
+  async #gather(): Promise<void> {
+    while (this.#gone.length > 1) {
+      const several = [...this.#gone]
+      const one = await mergeFigures(several).getMetricsAsJSON()
+      this.#gone.splice(0, several.length, one)
+    }
   }
 
   /**
@@ -30,7 +42,7 @@ export class RelayFigures {
     const all = [...this.#last].map(([process, figures]) =>
       answered.has(process) ? figures.filter(({ aggregator }) => aggregator !== 'omit') : counted(figures),
     )
-    return mergeFigures([own, ...all, this.#gone])
+    return mergeFigures([own, ...all, ...this.#gone])
   }
 }
 

@@ -32,6 +32,8 @@ process.on('message', (message, handle) => {
   if (parsed !== undefined) obey(parsed, handle as Socket | undefined)
 })
 process.on('disconnect', () => stop(ORPHAN_GRACE_MS))
+// Who reads the log is gone with the primary: that must not keep the end from being one in order.
+process.stderr.on('error', () => {})
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(GRACE_MS))
 process.on('SIGHUP', reload)
 process.on('SIGUSR2', () => {}) // meant for the primary; without a listener it would end the process

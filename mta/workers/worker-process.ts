@@ -28,7 +28,10 @@ export interface WorkerEvents {
 }
 
 const ENTRY = new URL('./relay-worker.ts', import.meta.url)
-const ANSWER_MS = 2_000
+/** Monitoring waits for it. */
+const ANSWER_MS = 1_000
+/** What a process needs after its sessions' grace: to record, sweep and close its spool. */
+const END_MS = 10_000
 /** More would only pile up in the channel of a process that is stuck. */
 const MAX_UNANSWERED = 16
 /** A log line that is no line is passed on in pieces. */
@@ -105,7 +108,7 @@ export class WorkerProcess {
   }
 
   /** undefined: no answer in time. */
-  ask(subject: Subject): Promise<unknown> {
+  ask(subject: Subject, withinMs = ANSWER_MS): Promise<unknown> {
     if (this.#unanswered >= MAX_UNANSWERED) return Promise.resolve(undefined)
     this.#unanswered++
     const question = ++this.#questions
@@ -115,7 +118,7 @@ export class WorkerProcess {
         this.#asked.delete(question)
         resolve(answer)
       }
-      const timer = setTimeout(() => done(undefined), ANSWER_MS)
+      const timer = setTimeout(() => done(undefined), withinMs)
       this.#asked.set(question, done)
       this.#tell({ kind: 'ask', question, subject })
     })
@@ -149,8 +152,6 @@ export class WorkerProcess {
     this.#child.send(message, socket, { keepOpen: true }, () => {})
   }
 }
-
-const END_MS = 10_000
 
 /** Lines of several processes into one stream: each whole. */
 function passLines(stream: Readable, write: (lines: string) => void): void {

@@ -442,6 +442,7 @@ test('the primary is killed: its workers end in order by themselves and leave th
   const again = await relayWith(context, { nextHopPort: sink.port, workers: 2, directory: relay.directory })
   await arrivedAll(sink, load.accepted.keys())
   assert.equal(await again.stop(), 0)
+  atMostOnce(sink)
 })
 
 function isAlive(pid: number): boolean {

@@ -21,6 +21,8 @@ export interface RelayOptions {
   readonly directory?: string
   /** Environment of the process, over ours. */
   readonly env?: Readonly<Record<string, string>>
+  /** A command to run it under: strace. */
+  readonly under?: readonly string[]
   /** Wait for /readyz; with no table the relay is up but never ready. */
   readonly waitFor?: 'ready' | 'alive'
 }
@@ -62,7 +64,8 @@ export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
   await writeFile(configFile, JSON.stringify(config, null, 2))
   if (options.table !== undefined) await writeFile(join(directory, 'table.json'), JSON.stringify(options.table))
 
-  const child = spawn(join(ROOT, 'bin/causeway'), ['relay', '--config', configFile], {
+  const [file, ...args] = [...(options.under ?? []), join(ROOT, 'bin/causeway'), 'relay', '--config', configFile]
+  const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
   })

@@ -55,16 +55,14 @@ test('what a process counted stays when it dies, once; what it had is gone with 
   const [first, second, third] = [{}, {}, {}]
   figures.heard(first, await figuresOf(3, 10, 60))
   figures.heard(second, await figuresOf(4, 20, 30))
-  await figures.retire(first)
-  await figures.retire(first)
+  await Promise.all([figures.retire(first), figures.retire(first)])
   assert.deepEqual((await lines(figures, [second])).slice(1, 4), [
     'accepted_total{direction="out"} 7',
     'queued 20',
     'oldest_seconds 30',
   ])
   figures.heard(third, await figuresOf(1, 1, 1))
-  await figures.retire(second)
-  await figures.retire(third)
+  await Promise.all([figures.retire(second), figures.retire(third)])
   assert.deepEqual(await lines(figures, []), [
     'ready 1',
     'accepted_total{direction="out"} 8',
