@@ -85,15 +85,14 @@ export function showing(pair: MadeCertificate): ConnectionOptions {
   return { cert: readFileSync(pair.certificate), key: readFileSync(pair.key) }
 }
 
-/** Values of one metric by its labels: `{result="full",protocol="TLSv1.3"}`. */
+/** Values above zero of one metric by its labels: `{result="full",protocol="TLSv1.3"}`. */
 export async function metric(relay: ReceivingRelay, name: string): Promise<Record<string, number>> {
   const lines = (await relay.metrics.metrics()).split('\n').filter((line) => line.startsWith(`${name}{`))
-  return Object.fromEntries(
-    lines.map((line) => [
-      line.slice(name.length, line.lastIndexOf(' ')),
-      Number(line.slice(line.lastIndexOf(' ') + 1)),
-    ]),
-  )
+  const values = lines.map((line): [string, number] => {
+    const space = line.lastIndexOf(' ')
+    return [line.slice(name.length, space), Number(line.slice(space + 1))]
+  })
+  return Object.fromEntries(values.filter(([, value]) => value > 0))
 }
 
 /** Waits until `isTrue`; fails loudly after a while. */
