@@ -4,6 +4,7 @@ import { BlockList, isIP } from 'node:net'
 import type { X509Certificate } from 'node:crypto'
 import { fingerprintOf } from '../certificates.ts'
 import { isLoopback } from '../network-names.ts'
+import type { StaticPeer } from '../settings-listeners.ts'
 import { judgeClientCertificate } from './client-certificate.ts'
 import { certificateRefusal, REPLIES } from './replies.ts'
 import type { Reply } from './replies.ts'
@@ -42,7 +43,7 @@ export interface ListenerPeers {
   /** Addresses and CIDR ranges. */
   readonly allow: readonly string[]
   readonly clientNames: readonly string[]
-  readonly staticPeers: readonly { readonly address: string; readonly fingerprint: string }[]
+  readonly staticPeers: readonly StaticPeer[]
 }
 
 /** What the configuration says for all listeners. */

@@ -1,7 +1,9 @@
 // What /metrics says of the relay's receiving side: made once a process, shared by its listeners. (OP-1)
 import { Counter, Gauge } from '../../common/metrics.ts'
 import type { Metrics } from '../../common/metrics.ts'
-import { REPLIES } from './replies.ts'
+import { CERTIFICATE_REPLIES, REPLIES } from './replies.ts'
+import type { Reply } from './replies.ts'
+import { HANDSHAKE_FAILURES } from './tls-handshake.ts'
 
 /** What `direction` can be; `any` on a listener where the message's token tells it. */
 const DIRECTIONS = ['out', 'in', 'any'] as const
@@ -32,9 +34,11 @@ export function createInboundMetrics(metrics: Metrics): InboundMetrics {
     new Counter({ name: `causeway_inbound_${name}_total`, help, labelNames, registers })
   const refusals = counter('refusals', 'Negative replies by reason', ['direction', 'reason'])
   // A series that begins at 1 shows no increase: the first refusal of its kind, often the one that matters, would go unseen.
-  for (const { code, reason } of Object.values(REPLIES)) {
+  for (const { code, reason } of [...Object.values<Reply>(REPLIES), ...Object.values(CERTIFICATE_REPLIES)]) {
     if (code >= 400) for (const direction of DIRECTIONS) refusals.inc({ direction, reason }, 0)
   }
+  const handshakes = counter('tls_handshakes', 'TLS handshakes by result and version', ['result', 'protocol'])
+  for (const result of HANDSHAKE_FAILURES) handshakes.inc({ result, protocol: 'none' }, 0)
   return {
     open: new Gauge({ name: 'causeway_inbound_connections_open', help: 'Connections of clients', registers }),
     accepted: counter('messages_accepted', 'Messages answered with 250', ['direction']),
@@ -45,6 +49,6 @@ export function createInboundMetrics(metrics: Metrics): InboundMetrics {
     largeParts: counter('large_parts', 'Large parts handed to the worker thread, by result', ['result']),
     probes: counter('probes', 'Connector validations and probes answered', []),
     crossTenant: counter('cross_tenant_ids', 'Messages by what X-MS-Exchange-CrossTenant-Id names', ['tenant']),
-    handshakes: counter('tls_handshakes', 'TLS handshakes by result and version', ['result', 'protocol']),
+    handshakes,
   }
 }

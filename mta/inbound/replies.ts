@@ -123,7 +123,7 @@ export function greeting(name: string): Reply {
 }
 
 /** Refusals by certificate, and of one that is nobody's of this address. */
-const CERTIFICATE_REPLIES = Object.fromEntries(
+export const CERTIFICATE_REPLIES: Readonly<Record<string, Reply>> = Object.fromEntries(
   [...CERTIFICATE_REFUSALS, 'unknown' as const].map((reason) => {
     const text = reason === 'missing' ? 'A client certificate is needed' : 'Client certificate not accepted'
     return [reason, peerRefusal(reply(`certificate-${reason}`, 550, '5.7.1', text))]

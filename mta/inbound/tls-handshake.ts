@@ -30,8 +30,18 @@ export interface TlsState {
   readonly certificates: readonly X509Certificate[]
 }
 
-export type HandshakeFailure =
-  'timeout' | 'closed' | 'not-tls' | 'version' | 'cipher' | 'refused-by-client' | 'certificate' | 'other'
+/** docs/who-may-connect.md says what each means. */
+export const HANDSHAKE_FAILURES = [
+  'timeout',
+  'closed',
+  'not-tls',
+  'version',
+  'cipher',
+  'refused-by-client',
+  'certificate',
+  'other',
+] as const
+export type HandshakeFailure = (typeof HANDSHAKE_FAILURES)[number]
 
 export type Handshake =
   { readonly kind: 'done'; readonly tls: TlsState } | { readonly kind: 'failed'; readonly reason: HandshakeFailure }

@@ -15,6 +15,12 @@ export interface Wanted {
   readonly notAfter?: string
   readonly isAuthority?: boolean
   readonly keyType?: 'ec' | 'rsa'
+  readonly rsaBits?: number
+  readonly digest?: 'sha1' | 'sha256'
+  /** Of an authority. */
+  readonly pathLength?: number
+  /** Further lines of openssl's extension section. */
+  readonly extensions?: readonly string[]
 }
 
 /** Paths of PEM files. */
@@ -64,13 +70,16 @@ export class TestAuthority {
     const file = (ending: string) => join(this.directory, `${name}.${ending}`)
     const { names = [], usage, isAuthority = false, commonName = 'test' } = wanted
     const extensions = [
-      `basicConstraints=critical,CA:${isAuthority ? 'TRUE' : 'FALSE'}`,
+      `basicConstraints=critical,CA:${isAuthority ? 'TRUE' : 'FALSE'}${wanted.pathLength === undefined ? '' : `,pathlen:${wanted.pathLength}`}`,
       ...(isAuthority ? ['keyUsage=critical,keyCertSign,cRLSign'] : []),
       ...(names.length > 0 ? [`subjectAltName=${names.join(',')}`] : []),
       ...(usage === undefined ? [] : [`extendedKeyUsage=${usage.join(',')}`]),
+      ...(wanted.extensions ?? []),
     ]
     const newKey =
-      wanted.keyType === 'rsa' ? ['-newkey', 'rsa:2048'] : ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
+      wanted.keyType === 'rsa'
+        ? ['-newkey', `rsa:${wanted.rsaBits ?? 2048}`]
+        : ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
     openssl(
       'req',
       '-new',
@@ -99,6 +108,7 @@ export class TestAuthority {
         serial(),
         '-days',
         '30',
+        `-${wanted.digest ?? 'sha256'}`,
         ...by,
       )
     } else this.#signWithin(file, wanted, signer ?? { certificate: '', key: file('key') })

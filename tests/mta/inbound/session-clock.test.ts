@@ -21,6 +21,17 @@ function steadyUntil(untilMs: number): SessionClock {
 
 const limits: [name: string, clock: () => SessionClock, limitMs: number, overdue: Overdue][] = [
   ['idle since the greeting', clock, 300 * S, 'idle'],
+  [
+    'TLS handshake, octets or not',
+    () => {
+      const shaking = clock()
+      shaking.handshakeBegins(0)
+      for (let at = S; at <= 30 * S; at += S) shaking.dataArrived(at, 1)
+      return shaking
+    },
+    30 * S,
+    'handshake',
+  ],
   ['DATA without an octet', () => steadyUntil(0), 30 * S, 'data-rate'],
   [
     'DATA processing after the final dot',

@@ -23,6 +23,8 @@ test('the parser is still made by _createParser, in the constructor, and fed by 
   assert.match(source, /this\._parser = this\._createParser\(\)/)
   assert.match(source, /this\._socket\.pipe\(this\._parser\)/)
   assert.match(source, /this\._parser\.isClosed = true/)
+  assert.match(source, /close\(\) \{[^}]*this\._socket\.end\(\)/)
+  assert.match(source, /!this\._upgrading && this\._socket/)
 })
 
 test('the version is the one that was read (stack.md §5, SC-1): look at smtp-quirks.ts again before changing it here', () => {

@@ -69,6 +69,7 @@ export class TranscriptClient {
     this.socket.removeAllListeners('data')
     const secure = connectTls({ socket: this.socket, rejectUnauthorized: false, ...options })
     this.socket = secure
+    secure.on('error', () => {}) // one failure may be told twice
     await once(secure, 'secureConnect')
     this.#listen(secure)
     return secure
@@ -111,6 +112,12 @@ export class TranscriptClient {
     const reply = await this.reply()
     assert.ok(reply.startsWith(String(code)), `expected ${code}, got ${reply}`)
     return reply
+  }
+
+  /** Sends one command and gives its reply, whatever it is. */
+  async ask(command: string): Promise<string> {
+    this.write(`${command}\r\n`)
+    return await this.reply()
   }
 
   /** Sends one command and reads its reply. */
