@@ -10,6 +10,7 @@ import { judgeMissingRoute } from '../outbound/outcome.ts'
 import type { HostVerdict, Outcome } from '../outbound/outcome.ts'
 import { routeFinder } from '../outbound/route.ts'
 import type { QueueId } from '../queue-id.ts'
+import { routeLabel } from '../route-names.ts'
 import type { RetrySettings, SmartHost } from '../settings.ts'
 import { SpoolDamaged } from '../spool/contract.ts'
 import type { Spool, SpoolEntry } from '../spool/contract.ts'
@@ -28,6 +29,8 @@ export interface QueueDeps {
   readonly spool: Spool
   readonly settings: {
     readonly routes: Readonly<Record<RouteName, SmartHost>>
+    /** undefined: nothing is delivered by MX. */
+    readonly mx?: { readonly port: number } | undefined
     readonly limits: Pick<Limits, 'nextHopConnectionsPerHost'>
     readonly retry: RetrySettings
   }
@@ -58,6 +61,8 @@ const MAX_UNRECORDED = 1_000
  * write and a read more for each, against being tried one at a time after a crash.
  */
 const MAX_MARKED_IN_LANE = 5_000
+/** So many lanes in a row without a place: the others, of which delivery by MX may have thousands, have to wait for the next chance. */
+const MAX_REFUSED = 64
 /** Written at once where many must be. */
 const REST_BATCH = 500
 
@@ -77,7 +82,7 @@ export class Queue {
   constructor(deps: QueueDeps) {
     this.#deps = deps
     this.#waiting = new Waiting({
-      hopOf: routeFinder(deps.settings.routes, undefined),
+      hopOf: routeFinder(deps.settings.routes, deps.settings.mx),
       perHost: deps.settings.limits.nextHopConnectionsPerHost,
       retry: deps.settings.retry,
       monotonicMs: deps.monotonicMs,
@@ -183,7 +188,8 @@ export class Queue {
 
   #forget(message: QueuedMessage): void {
     for (const delivery of message.deliveries) this.#waiting.setAside(delivery)
-    this.#messages.delete(message.queueId)
+    if (!this.#messages.delete(message.queueId)) return
+    for (const { lane } of message.deliveries) this.#waiting.leave(lane)
   }
 
   #mustRest(message: QueuedMessage): boolean {
@@ -206,23 +212,29 @@ export class Queue {
   #pump(): void {
     if (this.#state !== 'running') return
     this.#waiting.readyWhatIsDue()
-    for (const lane of this.#waiting.lanesInTurn()) this.#pumpLane(lane)
+    let refused = 0
+    for (const lane of this.#waiting.lanesInTurn()) {
+      refused = this.#pumpLane(lane) ? 0 : refused + 1
+      if (refused >= MAX_REFUSED) break
+    }
     this.#waiting.setAlarm()
   }
 
-  #pumpLane(lane: Lane): void {
-    if (this.#state !== 'running') return
+  /** @returns false when there was no place for it */
+  #pumpLane(lane: Lane): boolean {
+    if (this.#state !== 'running') return true
     const nowMs = this.#deps.monotonicMs()
     while (this.#attempts + this.#unrecorded < MAX_UNRECORDED && lane.destination.canBegin(nowMs)) {
       // DU-8: of what may have ended the process one message is tried at a time, whatever its next hop.
       const suspect = this.#suspect === undefined ? head(lane.suspects) : undefined
       const delivery = suspect ?? head(lane.ready)
-      if (delivery === undefined) return
+      if (delivery === undefined) return true
       const place = lane.hop && this.#deps.outbound.place(lane.hop)
-      if (lane.hop !== undefined && place === undefined) return
+      if (lane.hop !== undefined && place === undefined) return false
       if (suspect !== undefined) this.#suspect = suspect.message
       void this.#attempt(delivery, place)
     }
+    return true
   }
 
   // ---- one attempt ----
@@ -247,6 +259,7 @@ export class Queue {
     }
     const nowMs = this.#deps.monotonicMs()
     const hasClosed = lane.destination.end(turn, made?.attempt.host, nowMs, this.#deps.random())
+    this.#waiting.hostChanged(lane)
     this.#attempts--
     this.#unrecorded++
     // The connection serves the next message while this one's result is being written.
@@ -388,7 +401,7 @@ export class Queue {
         sendMs,
       }
       this.#report(outcome.kind === 'deferred' ? { ...event, retryAt } : event)
-      this.#metrics.recipientDone(outcome.kind, record.recipients[recipient]?.route ?? '')
+      this.#metrics.recipientDone(outcome.kind, routeLabel(record.recipients[recipient]?.route ?? ''))
       if (outcome.kind === 'delivered') this.#metrics.delivered(Math.max(0, now - record.receivedAt))
     }
   }
@@ -500,6 +513,7 @@ export class Queue {
     }
     for (const delivery of this.#unfinished(message)) {
       delivery.lane.destination.reopen()
+      this.#waiting.hostChanged(delivery.lane)
       // What is held becomes due when it is released.
       if (delivery.place !== 'ready') this.#waiting.schedule(delivery, 0)
     }
