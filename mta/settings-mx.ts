@@ -8,7 +8,7 @@ import { list, optional, required, section } from './settings-reader.ts'
 import type { Values } from './settings-reader.ts'
 
 /** `127.0.0.1`, `127.0.0.1:5353`, `::1`, `[::1]:5353` */
-function parseServer(written: string): { address: string; port: number } | undefined {
+export function parseServer(written: string): { address: string; port: number } | undefined {
   if (isAddress(written)) return { address: written, port: 53 }
   const match = /^(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15})):(\d{1,5})$/.exec(written)
   const address = match?.[1] ?? match?.[2] ?? ''

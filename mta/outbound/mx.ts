@@ -6,12 +6,14 @@ import type { Peer, SmtpConnection } from './client.ts'
 import { findTlsa } from './dane.ts'
 import type { DaneFinding } from './dane.ts'
 import type { Dns } from './dns-client.ts'
+import type { StsFinding } from './mta-sts.ts'
 import type { StsPolicy } from './mta-sts-policy.ts'
 import type { ConnectFailure } from './outcome.ts'
 import { findAddresses, findMailHosts } from './resolve.ts'
 import type { HostAddresses, MailHost, MailHosts } from './resolve.ts'
 import { hostPort } from './route.ts'
 import type { MxHop } from './route.ts'
+import type { TlsFailure } from './tls-failure.ts'
 import type { TlsIdentity } from './tls-identity.ts'
 import { planHost } from './tls-policy.ts'
 import type { HostPlan } from './tls-policy.ts'
@@ -30,8 +32,8 @@ export interface MxDeps {
   /** TLSA records are looked up. */
   readonly usesDane: boolean
   /** undefined: MTA-STS isn't used. */
-  readonly sts: { policyOf(domain: string): Promise<StsPolicy | undefined> } | undefined
-  readonly report: ReportTls
+  readonly sts: { policyOf(domain: string): Promise<StsFinding> } | undefined
+  readonly reports: { readonly note: ReportTls; noteUnfetched(domain: string, failure: TlsFailure): void }
   /** File of the authorities that are believed; undefined: the public ones. */
   readonly trust: string | undefined
   /** In [0, 1) */
@@ -75,11 +77,12 @@ export class MxDialer {
 
   /** Tries the hosts in their order until one greets us as it must and suits. */
   async dial(hop: MxHop, options: DialOptions): Promise<Opened> {
-    const { dns, random, monotonicMs, sts } = this.#deps
+    const { dns, random, monotonicMs, sts, reports } = this.#deps
     const found = await findMailHosts(hop.host, dns, random)
     if (found.kind === 'refused') return { failure: { refusal: found.reply } }
     if (found.kind === 'failed') return fault('unresolved', found.text)
-    const policy = await sts?.policyOf(hop.host)
+    const { policy, failure: unfetched } = (await sts?.policyOf(hop.host)) ?? { policy: undefined }
+    if (unfetched !== undefined) reports.noteUnfetched(hop.host, unfetched)
     const trial = new Trial(monotonicMs, monotonicMs() + DIAL_MS, options)
     for (const group of byPreference(found.hosts)) {
       const hosts = await Promise.all(group.map((host) => this.#resolve(host)))
@@ -114,7 +117,7 @@ export class MxDialer {
     const dane = await this.#daneOf(name, found, of)
     const plan = planHost({ host: name, domain: of.hop.host, dane, sts: of.policy, now: this.#deps.now })
     const report = (address: string | undefined, opened: Opened | undefined): void =>
-      this.#deps.report({ domain: of.hop.host, host: name, address, plan, sts: of.policy, dane, opened })
+      this.#deps.reports.note({ domain: of.hop.host, host: name, address, plan, sts: of.policy, dane, opened })
     if (plan.kind === 'skip') {
       report(undefined, undefined)
       return trial.failed({ failure: { fault: { kind: 'insecure', text: plan.text, tls: plan.failure } } })

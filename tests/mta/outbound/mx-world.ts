@@ -2,7 +2,7 @@
 import { DnsClient } from '../../../mta/outbound/dns-client.ts'
 import { addressRules } from '../../../mta/outbound/address-rules.ts'
 import type { Connections, ConnectionsDeps } from '../../../mta/outbound/connections.ts'
-import type { MxDeps } from '../../../mta/outbound/mx.ts'
+import type { MxDeps, ReportTls } from '../../../mta/outbound/mx.ts'
 import { mxHopOf } from '../../../mta/outbound/route.ts'
 import type { Attempt } from '../../../mta/outbound/deliver.ts'
 import type { Content } from '../../../mta/outbound/client.ts'
@@ -17,7 +17,7 @@ export interface MxWorld extends AsyncDisposable {
   readonly dns: DnsServer
   readonly port: number
   readonly pool: Connections
-  readonly reports: Parameters<MxDeps['report']>[0][]
+  readonly reports: Parameters<ReportTls>[0][]
   /** A host at 127.0.0.`last`. */
   host(last: number, options?: NextHopOptions): Promise<NextHop>
   send(domain: string, content?: Content): Promise<Attempt>
@@ -44,7 +44,7 @@ export async function mxWorld(mx: Partial<MxDeps> = {}, more: Partial<Connection
       isOwnAddress: () => false,
       usesDane: false,
       sts: undefined,
-      report: (result) => void reports.push(result),
+      reports: { note: (session) => void reports.push(session), noteUnfetched: () => {} },
       trust: undefined,
       random: Math.random,
       now: Date.now,
