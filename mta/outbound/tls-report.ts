@@ -20,6 +20,8 @@ export interface TlsReportsDeps {
   readonly metrics: Metrics
   /** ms since the epoch */
   readonly now: () => number
+  /** Domains counted at once, each day anew. */
+  readonly mostDomainDays?: number
 }
 
 type Session = Parameters<ReportTls>[0]
@@ -36,6 +38,7 @@ interface PolicyCounts {
   readonly lines: readonly string[]
   readonly mxHosts: readonly string[]
   successes: number
+  failed: number
   readonly failures: Map<string, Failures>
 }
 
@@ -96,6 +99,7 @@ export class TlsReports {
       counts.successes++
       return
     }
+    counts.failed++
     const key = `${result} ${at.host} ${at.address}`
     const known = counts.failures.get(key)
     if (known !== undefined) known.count++
@@ -114,7 +118,7 @@ export class TlsReports {
     const key = `${dayMs} ${domain}`
     let day = this.#days.get(key)
     if (day === undefined) {
-      if (this.#days.size >= MAX_DOMAIN_DAYS) return undefined
+      if (this.#days.size >= (this.#deps.mostDomainDays ?? MAX_DOMAIN_DAYS)) return undefined
       day = { domain, dayMs, policies: new Map() }
       this.#days.set(key, day)
     }
@@ -123,7 +127,7 @@ export class TlsReports {
     if (counts === undefined) {
       if (day.policies.size >= MAX_POLICIES) return undefined
       const mxHosts = type === 'sts' && sts !== undefined ? sts.mx : []
-      counts = { type, lines, mxHosts, successes: 0, failures: new Map() }
+      counts = { type, lines, mxHosts, successes: 0, failed: 0, failures: new Map() }
       day.policies.set(policyKey, counts)
     }
     return counts
@@ -197,7 +201,7 @@ function reportOf(day: DomainDay, { fromMs, toMs }: Range, from: { organization:
   }
 }
 
-function policyOf(domain: string, { type, lines, mxHosts, successes, failures }: PolicyCounts) {
+function policyOf(domain: string, { type, lines, mxHosts, successes, failed, failures }: PolicyCounts) {
   const all = [...failures.values()]
   return {
     policy: {
@@ -208,7 +212,7 @@ function policyOf(domain: string, { type, lines, mxHosts, successes, failures }:
     },
     summary: {
       'total-successful-session-count': successes,
-      'total-failure-session-count': all.reduce((sum, { count }) => sum + count, 0),
+      'total-failure-session-count': failed,
     },
     ...(all.length === 0
       ? {}
