@@ -21,6 +21,8 @@ export interface MxWorld extends AsyncDisposable {
   /** A host at 127.0.0.`last`. */
   host(last: number, options?: NextHopOptions): Promise<NextHop>
   send(domain: string, content?: Content): Promise<Attempt>
+  /** To hosts that listen on another port. */
+  sendAt(domain: string, port: number): Promise<Attempt>
 }
 
 export async function mxWorld(mx: Partial<MxDeps> = {}, more: Partial<ConnectionsDeps> = {}): Promise<MxWorld> {
@@ -63,6 +65,7 @@ export async function mxWorld(mx: Partial<MxDeps> = {}, more: Partial<Connection
       hosts.push(host)
       return host
     },
+    sendAt: (domain, at) => attempt(pool, mxHopOf(domain, at)),
     send: (domain, content) => attempt(pool, mxHopOf(domain, port), content),
     async [Symbol.asyncDispose]() {
       await pool.close()
