@@ -56,6 +56,8 @@ export class DnsClient implements Dns {
   async query<T extends DnsType>(name: string, type: T): Promise<DnsAnswer<T>> {
     // No such name can be: labels that others put before it made it too long.
     if (name.length > MAX_NAME) return { kind: 'none', nameExists: false, isSecure: false, ttlMs: 0 }
+    // Aliases lead to whatever their owner likes. What can't be asked for isn't known, and is not taken for absent.
+    if (!isAskable(name)) return { kind: 'failed', text: 'not a name that can be asked for' }
     const key = `${type} ${name}`
     const known = (this.#cache.get(key) ?? this.#asked.get(key)) as DnsAnswer<T> | Promise<DnsAnswer<T>> | undefined
     if (known !== undefined) return await known
@@ -105,6 +107,11 @@ export class DnsClient implements Dns {
     const overTcp = await askOverTcp(asked, server, waitMs, read)
     return { answer: overTcp, bytes }
   }
+}
+
+/** RFC 1035 §2.3.4, printable ASCII: what the writer of questions writes as it stands. */
+function isAskable(name: string): boolean {
+  return /^[!-~]+$/.test(name) && name.split('.').every((label) => label.length >= 1 && label.length <= 63)
 }
 
 type Read<T extends DnsType> = (answer: Buffer) => ReadAnswer<T>

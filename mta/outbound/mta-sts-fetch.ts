@@ -36,9 +36,9 @@ export function policyFetcher(deps: FetchDeps): FetchPolicy {
     const host = `mta-sts.${domain}`
     const found = await findAddresses(host, deps)
     if (found.kind !== 'addresses')
-      return unfetched(found.kind === 'none' ? 'the policy host has no address' : found.text)
+      return unfetched(found.kind === 'none' ? 'no address' : 'the address is not to be found out')
     const [address] = found.addresses
-    if (address === undefined) return unfetched('the policy host has only addresses that are not public')
+    if (address === undefined) return unfetched('no public address')
     return await fetchFrom(host, address, deps)
   }
 }

@@ -100,7 +100,7 @@ export class StsPolicies {
     const fetched = await this.#deps.fetchPolicy(domain)
     if ('failure' in fetched) {
       this.#failed.set(domain, fetched.failure, { weight: 1, untilMs: this.#deps.now() + RETRY_MS })
-      this.#deps.log.info('mta-sts.not-fetched', { domain, failure: fetched.failure, reason: fetched.text })
+      this.#deps.log.info('mta-sts.not-fetched', { failure: fetched.failure, reason: fetched.text })
       return { policy: this.#kept.get(domain)?.policy, failure: fetched.failure }
     }
     this.#keep(domain, { id, policy: fetched.policy, fetchedAt: this.#deps.now() })

@@ -1,5 +1,6 @@
 // Everything that delivery by MX needs, made from the configuration: resolver, rules, policies, reports.
 import { getServers } from 'node:dns'
+import { BlockList, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { Log } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
@@ -80,13 +81,17 @@ export async function startMxDelivery(
   }
 }
 
-/** Where others reach this relay. Loopback addresses are everybody's own, and allowed only where the operator lists them. */
+/** Where others reach this relay. Loopback addresses are everybody's own, and connected to only where the operator lists them. */
 function ownAddresses(listeners: readonly Pick<ListenerSettings, 'address'>[]): (address: string) => boolean {
   const interfaces = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
-  const own = new Set(
-    listeners.flatMap(({ address }) =>
-      address === '0.0.0.0' || address === '::' ? interfaces.map((each) => each.address) : [address],
-    ),
-  )
-  return (address) => own.has(address) && !isLoopback(address)
+  const own = new BlockList()
+  for (const { address } of listeners) {
+    const isAny = address === '0.0.0.0' || address === '::'
+    for (const each of isAny ? interfaces.map((one) => one.address) : [address]) own.addAddress(each, familyOf(each))
+  }
+  return (address) => own.check(address, familyOf(address)) && !isLoopback(address)
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIPv6(address) ? 'ipv6' : 'ipv4'
 }

@@ -140,7 +140,7 @@ export class TlsReports {
   async write(isLast = false): Promise<void> {
     const { files, now, log } = this.#deps
     if (files === undefined) return
-    for (const [key, day] of [...this.#days]) {
+    for (const [key, day] of this.#days) {
       const isOver = now() >= day.dayMs + DAY_MS
       if (!isOver && !isLast) continue
       this.#days.delete(key)
@@ -156,7 +156,10 @@ export class TlsReports {
           flag: 'wx',
         })
       } catch (error) {
+        // Once more, as long as there is a next time.
+        if (!isLast) this.#days.set(key, day)
         log.warn('tls-report.unwritten', { error })
+        break
       }
     }
   }

@@ -165,8 +165,8 @@ test('property: no record makes the judgement throw, and none that was not made 
   })
   fc.assert(
     fc.property(fc.array(record, { maxLength: 4 }), (records) => {
-      const read = records.map((each) => ({ ...each, certificate: Buffer.from(each.certificate) })).filter(isUsable)
-      assert.notEqual(daneJudge(read, [NAME], now)([leaf, middle, root]), undefined)
+      const used = records.map((each) => ({ ...each, certificate: Buffer.from(each.certificate) })).filter(isUsable)
+      assert.notEqual(daneJudge(used, [NAME], now)([leaf, middle, root]), undefined)
     }),
   )
 })

@@ -202,6 +202,22 @@ test('a name that is too long for DNS has no records, and is not asked for', asy
   assert.deepEqual([answer.kind, server.asked], ['none', []])
 })
 
+for (const name of [
+  '',
+  '.',
+  'a..example',
+  `${'a'.repeat(64)}.example`,
+  'm\u00fcnchen.example',
+  'a b.example',
+  'a\0.example',
+]) {
+  test(`${JSON.stringify(name)} can not be asked for: nobody knows, and nothing is sent`, async () => {
+    await using server = await DnsServer.start()
+    const answer = await client(server).query(name, 'TLSA')
+    assert.deepEqual([answer.kind, server.asked], ['failed', []])
+  })
+}
+
 test('property: no octets make the reader throw, and only an answer to the question is one', () => {
   const question = { name: 'a.example', type: 'MX' } as const
   const whole = answerTo(decode(dnsQuestion(question, 7, true)), {

@@ -115,12 +115,12 @@ test('days and domains are kept apart; the day under way is written when the pro
       string,
       Record<string, string>
     >
-    return [range?.['start-datetime'], range?.['end-datetime']]
+    return `${range?.['start-datetime']} ${range?.['end-datetime']}`
   })
   assert.deepEqual(ranges.toSorted(), [
-    ['2026-11-28T12:00:00Z', '2026-11-28T23:59:59Z'],
-    ['2026-11-28T12:00:00Z', '2026-11-28T23:59:59Z'],
-    ['2026-11-29T00:00:00Z', '2026-11-29T12:00:00Z'],
+    '2026-11-28T12:00:00Z 2026-11-28T23:59:59Z',
+    '2026-11-28T12:00:00Z 2026-11-28T23:59:59Z',
+    '2026-11-29T00:00:00Z 2026-11-29T12:00:00Z',
   ])
 })
 

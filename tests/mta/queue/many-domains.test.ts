@@ -3,12 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { mxRoute } from '../../../mta/route-names.ts'
 import { recipient } from '../outbound/fixtures.ts'
 import { accept, all, deferred, delivered, DOWN, MINUTE_MS, settle, world } from './world.ts'
 import type { World } from './world.ts'
 
 function sendTo(w: World, domain: string) {
-  return accept(w, { recipients: [recipient(`dana@${domain}`, { route: `mx:${domain}` })] })
+  return accept(w, { recipients: [recipient(`dana@${domain}`, { route: mxRoute(domain) })] })
 }
 
 test('each domain is a next hop of its own, and waits by itself', async () => {
