@@ -138,8 +138,11 @@ export class MxDialer {
 
   /** RFC 7672 §2.2.1, §2.2.2: only where MX and addresses were validated. */
   async #daneOf(name: string, found: HostAddresses & { kind: 'addresses' }, of: DomainFindings): Promise<DaneFinding> {
-    if (!this.#deps.usesDane || !of.found.isSecure || !found.isSecure) return { kind: 'absent' }
-    return await findTlsa([found.canonicalName, name], of.hop.port, this.#deps.dns)
+    const isAlias = found.canonicalName !== name
+    if (!this.#deps.usesDane || !of.found.isSecure || (!found.isSecure && !isAlias)) return { kind: 'absent' }
+    // An alias into a zone that nobody signed may still stand in one that is signed, with records of its own.
+    const names = found.isSecure ? [found.canonicalName, name] : [name]
+    return await findTlsa(names, of.hop.port, this.#deps.dns)
   }
 }
 

@@ -1,7 +1,7 @@
 // Policies over real HTTPS, with a resolver that changes its mind: RFC 8461 §3.3, §5.1, WS-5.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -182,6 +182,19 @@ test('a policy survives a restart, in a file for the relay alone', async () => {
     writeFileSync(file, broken)
     assert.equal(await modeOf(await world.start()), 'nothing', broken)
   }
+})
+
+test('a policy that can not be written holds as long as the process does, and leaves nothing lying about', async () => {
+  await using world = await stsWorld()
+  const policies = await world.start()
+  mkdirSync(join(directory, `${files}.json`, 'in the way'), { recursive: true })
+  await modeOf(policies)
+  await policies.close()
+  assert.equal(await modeOf(policies), 'enforce')
+  assert.deepEqual(
+    readdirSync(directory).filter((name) => name.startsWith(`${files}.json.`)),
+    [],
+  )
 })
 
 const answers: [name: string, serve: (response: ServerResponse) => void, failure: string, why: string][] = [

@@ -216,6 +216,28 @@ test('RFC 7672 §2.2.2: behind an alias the records stand under the name that it
   )
 })
 
+test('RFC 7672 §2.2.2: an alias into an unsigned zone is held to the records beside the alias, if those are signed', async () => {
+  for (const [record, isSecure, status, proof] of [
+    [foreign, true, 'delivered 2.0.0', 'dane'],
+    [certificates.trusted, true, 'deferred 4.7.5', undefined],
+    [certificates.trusted, false, 'delivered 2.0.0', 'nothing'],
+  ] as const) {
+    await using world = await mxWorld({ usesDane: true })
+    world.dns.mx('example.net', [[10, 'alias.example.net']], { isSecure: true })
+    world.dns.say('A alias.example.net', {
+      answers: [
+        { type: 'CNAME', name: 'alias.example.net', ttl: 60, data: 'host.unsigned.example' },
+        { type: 'A', name: 'host.unsigned.example', ttl: 60, data: '127.0.0.2' },
+      ],
+    })
+    world.dns.say('AAAA alias.example.net', {})
+    world.dns.tlsa(`_${world.port}._tcp.alias.example.net`, [tlsaOf(read(record), 3, 1, 1)], { isSecure })
+    await world.host(2, { tls: foreign })
+    const made = await world.send('example.net')
+    assert.deepEqual([statuses(made), made.tls?.verifiedBy], [[status], proof])
+  }
+})
+
 test('DL-7: a host whose TLSA records can not be looked up is passed over, never used without them', async () => {
   await using world = await mxWorld({ usesDane: true })
   world.dns.mx(

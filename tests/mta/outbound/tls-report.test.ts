@@ -132,6 +132,18 @@ test('a session that came to nothing for other reasons than TLS is in no report'
   assert.deepEqual(files(), [])
 })
 
+test('a report that can not be written is written when it can', async () => {
+  const clock = { now: NOON }
+  const { reports, folder, files } = reportsAt(clock)
+  reports.note(session('a.example', connected(encrypted)))
+  clock.now += 24 * HOUR_MS
+  writeFileSync(folder, 'in the way')
+  await reports.write()
+  rmSync(folder)
+  await reports.write()
+  assert.equal(files().length, 1)
+})
+
 test('without a folder nothing is kept, and the metric counts by policy and result', async () => {
   const { reports, metrics } = reportsAt({ now: NOON }, false)
   reports.note(session('a.example', connected(encrypted), { sts: undefined }))
