@@ -44,7 +44,7 @@ export interface Credentials {
 
 export type CredentialSettings = Pick<
   Settings,
-  'certificates' | 'clientTrust' | 'tenants' | 'routes' | 'nonces' | 'dkim' | 'seal'
+  'certificates' | 'clientTrust' | 'tenants' | 'routes' | 'mx' | 'nonces' | 'dkim' | 'seal'
 >
 
 /** TLS 1.2 with AEAD and forward secrecy, and TLS 1.3 (PH-4). */
@@ -65,7 +65,7 @@ export const TLS_OPTIONS = {
 
 /** @throws SettingsFault */
 export function loadCredentials(settings: CredentialSettings): Credentials {
-  const { certificates, clientTrust, tenants = [], routes, nonces, dkim, seal } = settings
+  const { certificates, clientTrust, tenants = [], routes, mx, nonces, dkim, seal } = settings
   return {
     certificates: certificates.map((files) => shown(loadKeyPair(files))),
     clientTrust:
@@ -78,8 +78,8 @@ export function loadCredentials(settings: CredentialSettings): Credentials {
       ),
     ),
     serverTrust: new Map(
-      [...tenants.map(({ smartHost }) => smartHost), ...Object.values(routes ?? {})].flatMap(({ trust }) =>
-        trust === undefined ? [] : [[trust.file, loadAuthorities(trust.file).map(String)] as const],
+      [...tenants.map(({ smartHost }) => smartHost), ...Object.values(routes ?? {}), mx].flatMap((host) =>
+        host?.trust === undefined ? [] : [[host.trust.file, loadAuthorities(host.trust.file).map(String)] as const],
       ),
     ),
     tokens: loadProofTokens(tenants.flatMap(tokenFiles)),

@@ -1,5 +1,6 @@
 // One record per recipient per attempt, with the four delays: what log, metrics and trace say of a delivery is shaped here and nowhere else.
 import type { MessageRecord, SmtpReply } from './message-record.ts'
+import { routeLabel } from './route-names.ts'
 
 export type DeliveryResult = 'delivered' | 'deferred' | 'failed'
 
@@ -70,7 +71,7 @@ export function deliveryEvent(attempt: DeliveryAttempt, tag: (address: string) =
     fields: {
       queueId: record.queueId,
       direction: record.direction,
-      route: recipient.route,
+      route: routeLabel(recipient.route),
       ...(tagged === undefined ? {} : { recipient: tagged }),
       recipientIndex: attempt.recipient,
       attempt: attempt.attempt,

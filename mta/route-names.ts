@@ -20,6 +20,11 @@ export function mxDomain(route: RouteName): string | undefined {
   return route.startsWith(MX) ? route.slice(MX.length) : undefined
 }
 
+/** The route as metrics and events name it: whose domain the recipient is of is told elsewhere, and labels are few. */
+export function routeLabel(route: RouteName): string {
+  return mxDomain(route) === undefined ? route : 'mx'
+}
+
 /** The tenant of a route to one. */
 export function tenantOf(route: RouteName): string | undefined {
   return route.startsWith(TENANT) ? route.slice(TENANT.length) : undefined

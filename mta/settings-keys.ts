@@ -9,6 +9,8 @@ import { PRIVACY_LEVELS } from './privacy.ts'
 import { placesOf } from './settings-fault.ts'
 import { duration, durationText, integer, oneOf, parsed, parsedBoolean, ratio } from './settings-forms.ts'
 import { listener } from './settings-listeners.ts'
+import { mx } from './settings-mx.ts'
+import type { MxSettings } from './settings-mx.ts'
 import { address, fileOf, hostName, keyPair, mailAddress, path, port } from './settings-parts.ts'
 import { checked, FAULTY, list, optional, optionalSection, required, section } from './settings-reader.ts'
 import type { Form, Setting, Values } from './settings-reader.ts'
@@ -184,10 +186,7 @@ const retrySettings = {
 export type RetrySettings = Values<typeof retrySettings>
 
 /** What an operator may find in product.md §8 and write in good faith. */
-const NOT_YET = new Map([
-  ['mx', 'delivery by MX is not in this version: use a smart host'],
-  ['controlPlane', 'a control plane is not in this version: use `table: { file: … }`'],
-])
+const NOT_YET = new Map([['controlPlane', 'a control plane is not in this version: use `table: { file: … }`']])
 
 const projectName = parsed('a name of 1 to 64 letters, digits, `-`, `_` and `.`', (written) => {
   return /^[A-Za-z0-9._-]{1,64}$/.test(written) ? written : undefined
@@ -281,6 +280,12 @@ const relaySettings = section(
       undefined,
       'The tenants of the project: who may send, by which proof, and where their mail is delivered.',
       'none: `routes` say it',
+    ),
+    mx: optional<MxSettings | undefined>(
+      mx,
+      undefined,
+      "Delivery to the mail exchangers of recipients' domains, for `policy: { route: mx }` and table entries with that route.",
+      'nothing is delivered so',
     ),
     proof: optionalSection(proof, 'What proves that a message comes from a tenant of the project (SP-4).'),
     nonces: optional<{ readonly file: string } | undefined>(

@@ -12,6 +12,7 @@ export interface UnsafePart {
 export function unsafeParts(settings: WrittenSettings): UnsafePart[] {
   return [
     ...whereMailGoes(settings),
+    ...mxParts(settings),
     ...listenerParts(settings),
     ...proofParts(settings),
     ...doubledListeners(settings),
@@ -26,6 +27,26 @@ function whereMailGoes({ routes, tenants, policy }: WrittenSettings): UnsafePart
   if (tenants === undefined && policy.route === 'return')
     return [{ keys: ['policy', 'route'], rule: 'needs `tenants`: without them nobody knows who sent it' }]
   return []
+}
+
+function mxParts({ mx, tenants, policy }: WrittenSettings): UnsafePart[] {
+  if (mx === undefined)
+    return policy.route === 'mx' ? [{ keys: ['policy', 'route'], rule: 'needs the section `mx`' }] : []
+  const { resolver, dane } = mx
+  const isTrusted = resolver?.trustedPath === true || resolver?.servers.every(({ address }) => isLoopback(address))
+  return [
+    ...(tenants === undefined
+      ? [{ keys: ['mx'], rule: 'needs `tenants`: with `routes` all mail goes to one server a direction' }]
+      : []),
+    ...(dane && isTrusted !== true
+      ? [
+          {
+            keys: ['mx', 'dane'],
+            rule: 'needs `mx.resolver` with servers on loopback addresses, or `trustedPath: true`: whoever can change an answer on its way can say that it was validated',
+          },
+        ]
+      : []),
+  ]
 }
 
 function listenerParts({ listeners, certificates, tenants, requireTls }: WrittenSettings): UnsafePart[] {

@@ -12,12 +12,14 @@ import { RELAY_SETTINGS } from './settings-keys.ts'
 import type { RetrySettings, WrittenSettings } from './settings-keys.ts'
 import { SettingsFault } from './settings-fault.ts'
 import type { ListenerSettings } from './settings-listeners.ts'
+import type { MxSettings } from './settings-mx.ts'
 import type { ProofSettings, TenantSettings } from './settings-routes.ts'
 import type { SigningKeyFile } from './settings-signing.ts'
 import { readSettingsText } from './settings-reader.ts'
 
 export { SettingsFault } from './settings-fault.ts'
 export type { RetrySettings } from './settings-keys.ts'
+export type { MxSettings } from './settings-mx.ts'
 export type { ListenerSettings } from './settings-listeners.ts'
 export type { ProofSettings, SmartHost, TenantSettings } from './settings-routes.ts'
 
@@ -42,6 +44,8 @@ export interface Settings {
   /** Either these or tenants. */
   readonly routes: WrittenSettings['routes']
   readonly tenants: readonly TenantSettings[] | undefined
+  /** undefined: nothing is delivered by MX. */
+  readonly mx: (MxSettings & { readonly mtaStsCache: { readonly file: string } }) | undefined
   readonly proof: ProofSettings
   readonly nonces: { readonly file: string } | undefined
   readonly dkim: readonly SigningKeyFile[]
@@ -102,6 +106,10 @@ export function parseSettings(file: string, source: string, hostName: string): S
     name: name ?? 'localhost',
     spool: { ...written.spool, project: written.project ?? UNNAMED_PROJECT },
     marker: written.marker ?? { file: join(dirname(written.spool.key.file), 'marker.json') },
+    mx: written.mx && {
+      ...written.mx,
+      mtaStsCache: written.mx.mtaStsCache ?? { file: join(dirname(written.spool.key.file), 'mta-sts.json') },
+    },
     limits: { ...limits, maxTableAgeMs: maxTableAge },
     warnings: name === undefined ? ["the host's name can't be used on the wire: set `name`"] : [],
   }

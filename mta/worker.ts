@@ -27,6 +27,7 @@ import { openJournal } from './journal/open-journal.ts'
 import { CurrentTable } from './mapping/current-table.ts'
 import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
+import { startMxDelivery } from './outbound/mx-delivery.ts'
 import { privacyKey, recipientTag } from './privacy.ts'
 import { newQueueId } from './queue-id.ts'
 import { Queue } from './queue/queue.ts'
@@ -105,15 +106,33 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     await currentTable.start()
     opened.defer(() => currentTable.close())
 
+    const random = () => randomInt(2 ** 32) / 2 ** 32
+    const every = (ms: number, task: () => void) => {
+      const timer = setInterval(task, ms)
+      return () => clearInterval(timer)
+    }
+    const mx =
+      settings.mx &&
+      (await startMxDelivery(settings.mx, settings, {
+        credentials: () => credentials.get(),
+        log,
+        metrics,
+        random,
+        now,
+        monotonicMs: monotonic,
+        every,
+      }))
+    if (mx !== undefined) opened.defer(() => mx.close())
     const tagKey = privacyKey(markerKeys.secret)
     const tag = (address: string) => recipientTag(address, settings.privacy, tagKey)
     const queue = new Queue({
       spool,
-      settings: { routes: smartHosts(settings), limits: settings.limits, retry: settings.retry },
+      settings: { routes: smartHosts(settings), mx: settings.mx, limits: settings.limits, retry: settings.retry },
       outbound: createOutbound({
         name: settings.name,
         limits: settings.limits,
         credentials: () => credentials.get(),
+        ...(mx === undefined ? {} : { mx: mx.deps }),
         monotonicMs: monotonic,
         metrics,
       }),
@@ -141,7 +160,7 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
       metrics,
       now,
       monotonicMs: monotonic,
-      random: () => randomInt(2 ** 32) / 2 ** 32,
+      random,
       timer(run, delayMs) {
         const timer = setTimeout(run, delayMs)
         return () => clearTimeout(timer)
@@ -220,10 +239,7 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           },
           currentTable,
           postmaster: settings.postmaster,
-          every(ms, task) {
-            const timer = setInterval(task, ms)
-            return () => clearInterval(timer)
-          },
+          every,
           memoryUse: processMemoryUse,
           isFed: part !== undefined,
         }),

@@ -27,8 +27,8 @@ const ROOMS: Record<string, RoomRule> = {
   mta: {
     ours: ['mta/', 'rewrite-rules/index.ts', 'common/'],
     node: 'all',
-    packages: ['smtp-server', 'yaml', 'prom-client', 'mailauth'],
-    why: 'PS-1: the engine through its one face is all that reads mail here; no library parser decides (mailauth judges signatures, nothing else), and never the control plane',
+    packages: ['smtp-server', 'yaml', 'prom-client', 'mailauth', 'dns-packet'],
+    why: 'PS-1: the engine through its one face is all that reads mail here; no library parser of mail decides (mailauth judges signatures, dns-packet reads DNS for DANE), and never the control plane',
   },
   cli: {
     ours: ['cli/', 'mta/', 'rewrite-rules/index.ts', 'common/'],

@@ -15,7 +15,7 @@ import type { Security, TlsDemand } from './start-tls.ts'
 import type { TlsFailure } from './tls-failure.ts'
 import type { TlsIdentity } from './tls-identity.ts'
 import type { Timeouts } from './timeouts.ts'
-import { planTransaction } from './transaction.ts'
+import { planTransaction, refusal } from './transaction.ts'
 import type { RecipientPlan } from './transaction.ts'
 
 /** One host to connect to. */
@@ -140,9 +140,9 @@ export class SmtpConnection {
     return this.#unbelieved
   }
 
-  /** It takes messages that ask for REQUIRETLS, and has proved that it is the one they are for. (RFC 8689 §4.2.1) */
-  get honoursRequireTls(): boolean {
-    return isProven(this.#security) && this.#capabilities.requireTls
+  /** Why this host can't take the message at all; undefined when it can. */
+  refusalOf(record: MessageRecord): SmtpReply | undefined {
+    return refusal(record, this.#capabilities, isProven(this.#security))
   }
 
   /** Calls `run` once the socket is closed. */

@@ -5,8 +5,10 @@ import type { Metrics } from '../../common/metrics.ts'
 import type { Limits } from '../limits.ts'
 import { SmtpConnection } from './client.ts'
 import type { ClientSettings, Peer } from './client.ts'
+import { MxDialer } from './mx.ts'
+import type { MxDeps, Opened, Suits } from './mx.ts'
 import type { ConnectFailure } from './outcome.ts'
-import type { NextHop, SmartHostHop } from './route.ts'
+import type { MxHop, NextHop, SmartHostHop } from './route.ts'
 import type { Security } from './start-tls.ts'
 import { TlsIdentities } from './tls-identity.ts'
 import type { OutboundCredentials } from './tls-identity.ts'
@@ -22,6 +24,8 @@ export interface ConnectionsDeps {
   >
   /** Those in force; asked for at each use. */
   readonly credentials: () => OutboundCredentials
+  /** undefined: no route leads to mail exchangers. */
+  readonly mx?: MxDeps
   readonly timeouts?: Timeouts
   /** How long a connection is kept without work, and at all. */
   readonly idleMs?: number
@@ -37,8 +41,6 @@ const IDLE_MS = 10_000
 const LIFE_MS = 300_000
 /** Peers count too: ours answers the 1,001st message of a connection with 421 (reliability-security.md §4). */
 const TRANSACTIONS_PER_CONNECTION = 1_000
-
-export type Opened = { readonly connection: SmtpConnection } | { readonly failure: ConnectFailure }
 
 /** A connection, and what the pool must know of it. */
 interface Kept {
@@ -57,6 +59,7 @@ export class Connections {
   readonly #deps: ConnectionsDeps
   readonly #client: ClientSettings
   readonly #identities: TlsIdentities
+  readonly #mx: MxDialer | undefined
   readonly #idleMs: number
   readonly #lifeMs: number
   readonly #transactions: number
@@ -71,6 +74,9 @@ export class Connections {
   #retiring = 0
   #sweeper: NodeJS.Timeout | undefined
   #isClosed = false
+  readonly #aborted = new AbortController()
+  /** Of look-ups and connections to mail exchangers under way. */
+  readonly #whenAborted = new Set<() => void>()
   #whenRoom: () => void = () => {}
   readonly #opened: Counter<'result'>
   readonly #tls: Counter<'result'>
@@ -86,7 +92,8 @@ export class Connections {
       replyLimits: { lineBytes: deps.limits.nextHopReplyLineBytes, replyBytes: deps.limits.nextHopReplyBytes },
       monotonicMs: deps.monotonicMs,
     }
-    this.#identities = new TlsIdentities(deps.credentials)
+    this.#identities = new TlsIdentities(deps.credentials, deps.mx?.trust)
+    this.#mx = deps.mx && new MxDialer(deps.mx)
     const registers = [deps.metrics]
     this.#opened = new Counter({
       name: 'causeway_outbound_connections_opened_total',
@@ -189,16 +196,34 @@ export class Connections {
   }
 
   /** @internal for Lease */
-  async open(hop: NextHop): Promise<{ kept: Kept } | { failure: ConnectFailure }> {
-    if (this.#isClosed) return { failure: { fault: { kind: 'stopped', text: 'the relay is stopping' } } }
+  async open(hop: NextHop, suits: Suits): Promise<{ kept: Kept } | { failure: ConnectFailure }> {
+    if (this.#isClosed) return { failure: STOPPING }
     const key = this.#keyOf(hop)
-    if (hop.kind === 'mx') throw new Error('unreachable: no route leads to mail exchangers')
-    const opened = await this.#greet(this.#peerOf(hop))
+    const opened = hop.kind === 'mx' ? await this.#dial(hop, suits) : await this.#greet(this.#peerOf(hop))
     if ('failure' in opened) return opened
     const now = this.#deps.monotonicMs()
     const kept: Kept = { ...opened, hop, key, openedAt: now, idleSince: now, unrecorded: 0, isRetiring: false }
     opened.connection.onceGone(() => this.#forgetIdle(kept))
     return { kept }
+  }
+
+  async #dial(hop: MxHop, suits: Suits): Promise<Opened> {
+    if (this.#mx === undefined) throw new Error('unreachable: no route leads to mail exchangers')
+    const dialled = this.#mx.dial(hop, {
+      greet: (peer) => this.#greet(peer),
+      identity: this.#identities.of(hop),
+      suits,
+      signal: this.#aborted.signal,
+    })
+    // Look-ups under way don't keep the relay from stopping; a connection they would lead to isn't made any more.
+    const aborted = Promise.withResolvers<Opened>()
+    const abort = () => aborted.resolve({ failure: STOPPING })
+    this.#whenAborted.add(abort)
+    try {
+      return await Promise.race([dialled, aborted.promise])
+    } finally {
+      this.#whenAborted.delete(abort)
+    }
   }
 
   #peerOf(hop: SmartHostHop): Peer {
@@ -208,7 +233,8 @@ export class Connections {
     return { host, port, hostPort, tls: { kind: 'verify', name: tlsName, by: 'name' }, identity }
   }
 
-  async #greet(peer: Peer): Promise<{ connection: SmtpConnection } | { failure: ConnectFailure }> {
+  async #greet(peer: Peer): Promise<Opened> {
+    if (this.#isClosed) return { failure: STOPPING }
     const connection = new SmtpConnection(peer, this.#client)
     this.#open.add(connection)
     connection.onceGone(() => this.#open.delete(connection))
@@ -217,7 +243,7 @@ export class Connections {
     this.#countTls(connection, failure)
     if (failure === undefined) return { connection }
     connection.destroy()
-    return { failure }
+    return { failure: 'reply' in failure ? { ...failure, remote: peer.hostPort } : failure }
   }
 
   #countTls({ security }: SmtpConnection, failure: ConnectFailure | undefined): void {
@@ -287,6 +313,8 @@ export class Connections {
   /** Breaks off whatever is under way: attempts end as deferred. Nothing is leased afterwards. */
   abort(): void {
     this.#isClosed = true
+    this.#aborted.abort()
+    for (const run of this.#whenAborted) run()
     for (const connection of this.#open) connection.destroy()
   }
 
@@ -298,6 +326,8 @@ export class Connections {
     await Promise.all([...this.#open].map((connection) => new Promise<void>((resolve) => connection.onceGone(resolve))))
   }
 }
+
+const STOPPING: ConnectFailure = { fault: { kind: 'stopped', text: 'the relay is stopping' } }
 
 function resultOf({ verifiedBy }: Security): string {
   return verifiedBy === 'nothing' ? 'encrypted' : verifiedBy
@@ -316,10 +346,10 @@ export class Lease {
     this.#kept = kept
   }
 
-  /** The kept connection, or a new one. */
-  async connection(): Promise<Opened> {
+  /** The kept connection, or a new one. @param suits  asked of each host of several that is newly connected to */
+  async connection(suits: Suits = () => undefined): Promise<Opened> {
     if (this.#kept === undefined) {
-      const opened = await this.#pool.open(this.hop)
+      const opened = await this.#pool.open(this.hop, suits)
       if (!('kept' in opened)) return opened
       this.#kept = opened.kept
     }
@@ -327,10 +357,10 @@ export class Lease {
   }
 
   /** Gives up the connection at hand for a new one. */
-  async freshConnection(): Promise<Opened> {
+  async freshConnection(suits?: Suits): Promise<Opened> {
     this.#kept?.connection.destroy()
     this.#kept = undefined
-    return await this.connection()
+    return await this.connection(suits)
   }
 
   /** A message was handed over on the connection at hand: no QUIT before `recorded`. */

@@ -2,7 +2,8 @@
 import type { RecipientRecord } from '../message-record.ts'
 import type { Content, TransactionResult } from './client.ts'
 import { Connections } from './connections.ts'
-import type { ConnectionsDeps, Lease, Opened } from './connections.ts'
+import type { ConnectionsDeps, Lease } from './connections.ts'
+import type { Opened } from './mx.ts'
 import type { NextHop } from './route.ts'
 import { isPutOffAsTooMany, judgeConnectFailure, judgeDialogue, judgeRefusal, judgeSilence } from './outcome.ts'
 import type { HostVerdict, Outcome } from './outcome.ts'
@@ -82,6 +83,7 @@ export async function deliver(
   const beganAt = monotonicMs()
   let opened = await lease.connection()
   let connectedAt = monotonicMs()
+  let mayFindBetter = lease.hop.kind === 'mx' && message.record.requireTls === true
 
   for (let waiting = recipients; waiting.length > 0;) {
     if ('failure' in opened) {
@@ -109,6 +111,13 @@ export async function deliver(
       connectedAt = monotonicMs()
       continue
     }
+    if (result.kind === 'refused' && mayFindBetter) {
+      // RFC 8689 §4.2.1: another of the domain's hosts may honour what this one does not.
+      mayFindBetter = false
+      opened = await lease.freshConnection((other) => other.refusalOf(message.record))
+      connectedAt = monotonicMs()
+      continue
+    }
     if (result.kind === 'refused') {
       for (const recipient of waiting) outcomes.set(recipient, judgeRefusal(result.reply))
       break
@@ -130,7 +139,7 @@ export async function deliver(
   return {
     outcomes: recipients.map((recipient) => outcomes.get(recipient) ?? judgeSilence(undefined)),
     host,
-    remote: remoteOf(opened, lease),
+    remote: remoteOf(opened),
     tls: 'failure' in opened ? undefined : opened.connection.security,
     offersDsn,
     connectMs: connectedAt - beganAt,
@@ -138,9 +147,9 @@ export async function deliver(
   }
 }
 
-function remoteOf(opened: Opened, { hop }: Lease): string {
-  if (!('failure' in opened)) return opened.connection.peer.hostPort
-  return 'fault' in opened.failure ? '' : hop.hostPort
+function remoteOf(opened: Opened): string {
+  if ('connection' in opened) return opened.connection.peer.hostPort
+  return 'reply' in opened.failure ? (opened.failure.remote ?? '') : ''
 }
 
 /** The connection ended, or was being ended, before anything of the transaction was answered. */

@@ -19,9 +19,17 @@ export type Outcome =
  */
 export type HostVerdict = 'well' | 'unwell' | 'down' | 'said421'
 
-/** `unencrypted`: it offers no TLS where it must; `insecure`: its TLS came to nothing, or proved nothing. */
+/** `forbidden`: it has no address that may be connected to; `unencrypted`: it offers no TLS where it must; `insecure`: its TLS came to nothing, or proved nothing. */
 export type FaultKind =
-  'unreachable' | 'unresolved' | 'timeout' | 'closed' | 'protocol' | 'stopped' | 'unencrypted' | 'insecure'
+  | 'unreachable'
+  | 'unresolved'
+  | 'forbidden'
+  | 'timeout'
+  | 'closed'
+  | 'protocol'
+  | 'stopped'
+  | 'unencrypted'
+  | 'insecure'
 
 /** How a connection ended before its time. */
 export interface Fault {
@@ -33,7 +41,12 @@ export interface Fault {
 }
 
 /** Why no transaction could begin: a reply other than the awaited one to connecting, EHLO, HELO and STARTTLS, or a fault. */
-export type ConnectFailure = { readonly reply: SmtpReply } | { readonly fault: Fault }
+export type ConnectFailure =
+  /** `remote`: of which host, where the next hop has several. */
+  | { readonly reply: SmtpReply; readonly remote?: string }
+  | { readonly fault: Fault }
+  /** There is no host that takes mail for the domain, or this message: DNS, or every host, has said so. */
+  | { readonly refusal: SmtpReply }
 
 /** All that was said in one transaction. A reply that didn't come is undefined, and then there is a fault or an earlier refusal. */
 export interface Dialogue {
@@ -54,6 +67,8 @@ export interface Judgement {
 const STATUS_OF_FAULT: Record<FaultKind, string> = {
   unreachable: '4.4.1',
   unresolved: '4.4.3',
+  // Temporary: the operator can list the range before the mail is returned.
+  forbidden: '4.4.4',
   timeout: '4.4.2',
   closed: '4.4.2',
   protocol: '4.5.0',
@@ -65,6 +80,7 @@ const STATUS_OF_FAULT: Record<FaultKind, string> = {
 
 /** Whatever a host says before MAIL it says to us, not of a recipient: even 5xx is temporary then. */
 export function judgeConnectFailure(failure: ConnectFailure): { outcome: Outcome; host: HostVerdict } {
+  if ('refusal' in failure) return { outcome: { kind: 'failed', reply: failure.refusal }, host: 'well' }
   if ('reply' in failure) return { outcome: { kind: 'deferred', reply: asTemporary(failure.reply) }, host: 'down' }
   return { outcome: deferredBy(failure.fault), host: failure.fault.kind === 'stopped' ? 'well' : 'down' }
 }

@@ -122,7 +122,7 @@ function proofOf(demand: TlsDemand): Security['verifiedBy'] {
 }
 
 /** By a name of its SAN alone: what stands in CN binds nobody (RFC 8461 §4.1, RFC 9525 §2). */
-function checkName(name: string, certificate: PeerCertificate): Error | undefined {
+export function checkName(name: string, certificate: PeerCertificate): Error | undefined {
   if (!(certificate.subjectaltname ?? '').split(', ').some((entry) => entry.startsWith('DNS:'))) {
     return Object.assign(new Error('the certificate has no DNS name'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
   }

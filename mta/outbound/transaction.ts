@@ -29,7 +29,8 @@ export function planTransaction(
   }
 }
 
-function refusal(record: MessageRecord, hop: Capabilities, isProven: boolean): SmtpReply | undefined {
+/** Why this next hop can't take the message as it is. */
+export function refusal(record: MessageRecord, hop: Capabilities, isProven: boolean): SmtpReply | undefined {
   const bytes = record.headerBytes + record.bodyBytes
   if (record.requireTls === true) {
     // RFC 8689 §4.2.1: honoured by this host, or the message is not sent (R12).

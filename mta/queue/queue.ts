@@ -11,6 +11,7 @@ import { judgeMissingRoute } from '../outbound/outcome.ts'
 import type { HostVerdict, Outcome } from '../outbound/outcome.ts'
 import { routeFinder } from '../outbound/route.ts'
 import type { QueueId } from '../queue-id.ts'
+import { routeLabel } from '../route-names.ts'
 import type { RetrySettings, SmartHost } from '../settings.ts'
 import { SpoolDamaged } from '../spool/contract.ts'
 import type { Spool, SpoolEntry } from '../spool/contract.ts'
@@ -31,6 +32,8 @@ export interface QueueDeps {
   readonly spool: Spool
   readonly settings: {
     readonly routes: Readonly<Record<RouteName, SmartHost>>
+    /** undefined: nothing is delivered by MX. */
+    readonly mx?: { readonly port: number } | undefined
     readonly limits: Pick<Limits, 'nextHopConnections' | 'nextHopConnectionsPerHost'>
     readonly retry: RetrySettings
   }
@@ -63,6 +66,8 @@ const MAX_UNRECORDED = 1_000
  * write and a read more for each, against being tried one at a time after a crash.
  */
 const MAX_MARKED_IN_LANE = 5_000
+/** So many lanes in a row without a place: the others, of which delivery by MX may have thousands, have to wait for the next chance. */
+const MAX_REFUSED = 64
 /** Written at once where many must be. */
 const REST_BATCH = 500
 
@@ -82,7 +87,7 @@ export class Queue {
   constructor(deps: QueueDeps) {
     this.#deps = deps
     this.#waiting = new Waiting({
-      hopOf: routeFinder(deps.settings.routes, undefined),
+      hopOf: routeFinder(deps.settings.routes, deps.settings.mx),
       perHost: deps.settings.limits.nextHopConnectionsPerHost,
       retry: deps.settings.retry,
       monotonicMs: deps.monotonicMs,
@@ -198,7 +203,8 @@ export class Queue {
 
   #forget(message: QueuedMessage): void {
     for (const delivery of message.deliveries) this.#waiting.setAside(delivery)
-    this.#messages.delete(message.queueId)
+    if (!this.#messages.delete(message.queueId)) return
+    for (const { lane } of message.deliveries) this.#waiting.leave(lane)
   }
 
   #mustRest(message: QueuedMessage): boolean {
@@ -221,24 +227,30 @@ export class Queue {
   #pump(): void {
     if (this.#state !== 'running') return
     this.#waiting.readyWhatIsDue()
-    for (const lane of this.#waiting.lanesInTurn()) this.#pumpLane(lane)
+    let refused = 0
+    for (const lane of this.#waiting.lanesInTurn()) {
+      refused = this.#pumpLane(lane) ? 0 : refused + 1
+      if (refused >= MAX_REFUSED) break
+    }
     this.#waiting.setAlarm()
   }
 
-  #pumpLane(lane: Lane): void {
-    if (this.#state !== 'running') return
+  /** @returns false when there was no place for it */
+  #pumpLane(lane: Lane): boolean {
+    if (this.#state !== 'running') return true
     const nowMs = this.#deps.monotonicMs()
     while (this.#attempts + this.#unrecorded < MAX_UNRECORDED && lane.destination.canBegin(nowMs)) {
       // DU-8: of what may have ended the process one message is tried at a time, whatever its next hop.
       const suspect = this.#suspect === undefined ? head(lane.suspects) : undefined
       const delivery = suspect ?? head(lane.ready)
-      if (delivery === undefined) return
-      if (lane.hop !== undefined && !this.#mayTakePlace(lane)) return
+      if (delivery === undefined) return true
+      if (lane.hop !== undefined && !this.#mayTakePlace(lane)) return false
       const place = lane.hop && this.#deps.outbound.place(lane.hop)
-      if (lane.hop !== undefined && place === undefined) return
+      if (lane.hop !== undefined && place === undefined) return false
       if (suspect !== undefined) this.#suspect = suspect.message
       void this.#attempt(delivery, place)
     }
+    return true
   }
 
   /** When it may not, others hold places, and the end of each of their attempts begins what can begin. */
@@ -270,6 +282,7 @@ export class Queue {
     }
     const nowMs = this.#deps.monotonicMs()
     const hasClosed = lane.destination.end(turn, made?.attempt.host, nowMs, this.#deps.random())
+    this.#waiting.hostChanged(lane)
     this.#attempts--
     lane.running--
     this.#unrecorded++
@@ -421,7 +434,7 @@ export class Queue {
         sendMs,
       }
       this.#report(outcome.kind === 'deferred' ? { ...event, retryAt } : event)
-      this.#metrics.recipientDone(outcome.kind, record.recipients[recipient]?.route ?? '')
+      this.#metrics.recipientDone(outcome.kind, routeLabel(record.recipients[recipient]?.route ?? ''))
       if (outcome.kind === 'delivered') this.#metrics.delivered(Math.max(0, now - record.receivedAt))
     }
   }
@@ -568,6 +581,7 @@ export class Queue {
     }
     for (const delivery of this.#unfinished(message)) {
       delivery.lane.destination.reopen()
+      this.#waiting.hostChanged(delivery.lane)
       // What is held becomes due when it is released.
       if (delivery.place !== 'ready') this.#waiting.schedule(delivery, 0)
     }

@@ -51,8 +51,9 @@ export interface Delivery extends Due {
   readySinceMs: number
 }
 
-/** Everything that waits for one next hop. */
-export interface Lane {
+/** Everything that waits for one next hop. As a `Due` it waits for its host to be tried again. */
+export interface Lane extends Due {
+  readonly key: string
   /** undefined: the route is not configured (any more). */
   readonly hop: NextHop | undefined
   readonly routes: Set<RouteName>
@@ -65,6 +66,10 @@ export interface Lane {
   /** What the host said, or did, when it was last given up. */
   lastTrouble: { readonly reply: SmtpReply; readonly remote: string } | undefined
   isLookedAfter: boolean
+  /** Deliveries of messages in the queue that go by it, also those that are done. */
+  users: number
+  /** In the line of lanes that may begin. */
+  isInTurn: boolean
 }
 
 /** @param isMarked  accepted just now, and so marked as in hand by the commit */
@@ -98,6 +103,7 @@ export function addDeliveries(message: QueuedMessage, entry: SpoolEntry, laneOf:
     const lane = laneOf(route)
     if (message.deliveries.some((delivery) => delivery.lane === lane)) continue
     const { attempts } = entry.state
+    lane.users++
     message.deliveries.push({
       message,
       lane,

@@ -1,6 +1,7 @@
 // What waits for what: messages for their time, in a heap; those that are due for their next hop, in its lane. And the one timer that wakes the queue.
 import type { RouteName } from '../message-record.ts'
 import type { NextHop } from '../outbound/route.ts'
+import { mxDomain } from '../route-names.ts'
 import type { RetrySettings } from '../settings.ts'
 import { Destination } from './destination.ts'
 import { DueHeap } from './due-heap.ts'
@@ -27,8 +28,11 @@ export class Waiting {
   readonly #deps: WaitingDeps
   readonly #lanes = new Map<string, Lane>()
   readonly #heap = new DueHeap<Delivery>()
+  /** Lanes with something in them. Delivery by MX has one for each domain: nothing here looks at all lanes. */
+  readonly #turn = new Fifo<Lane>()
+  /** Lanes whose host is given up for a while. */
+  readonly #closed = new DueHeap<Lane>()
   #alarm: { readonly atMs: number; readonly cancel: () => void } | undefined
-  #firstLane = 0
 
   constructor(deps: WaitingDeps) {
     this.#deps = deps
@@ -43,6 +47,7 @@ export class Waiting {
       return known
     }
     const lane: Lane = {
+      key,
       hop,
       routes: new Set([route]),
       destination: new Destination(this.#deps.perHost, this.#deps.retry),
@@ -51,16 +56,54 @@ export class Waiting {
       suspects: new Fifo(),
       lastTrouble: undefined,
       isLookedAfter: false,
+      users: 0,
+      isInTurn: false,
+      dueMs: 0,
+      heapIndex: -1,
     }
     this.#lanes.set(key, lane)
     return lane
   }
 
-  /** All lanes; they take turns at being first, so that none lives off the others' leavings. */
-  lanesInTurn(): Lane[] {
-    const lanes = [...this.#lanes.values()]
-    this.#firstLane = (this.#firstLane + 1) % Math.max(1, lanes.length)
-    return [...lanes.slice(this.#firstLane), ...lanes.slice(0, this.#firstLane)]
+  /** A delivery that went by it is gone. Domains pass through by the thousand: the last one takes the lane along, and what was known of the host. */
+  leave(lane: Lane): void {
+    lane.users--
+    const isPassing = [...lane.routes].some((route) => mxDomain(route) !== undefined)
+    if (lane.users > 0 || !isPassing || this.#lanes.get(lane.key) !== lane) return
+    this.#lanes.delete(lane.key)
+    this.#closed.remove(lane)
+  }
+
+  /** Lanes that have something and whose host is well; they take turns at being first, so that none lives off the others' leavings. */
+  *lanesInTurn(): Generator<Lane> {
+    const first = this.#turn.shift()
+    if (first !== undefined) this.#turn.push(first)
+    for (let left = this.#turn.length; left > 0; left--) {
+      const lane = this.#turn.shift()
+      if (lane === undefined) return
+      lane.isInTurn = false
+      if (lane.heapIndex !== -1 || (head(lane.suspects) ?? head(lane.ready)) === undefined) continue
+      this.#takeTurn(lane)
+      yield lane
+    }
+  }
+
+  /** Where a lane with something in it waits. */
+  #takeTurn(lane: Lane): void {
+    if (lane.isInTurn || lane.heapIndex !== -1) return
+    lane.isInTurn = true
+    this.#turn.push(lane)
+  }
+
+  /** To be called when the host may have been given up, or be well again. */
+  hostChanged(lane: Lane): void {
+    const { destination } = lane
+    this.#closed.remove(lane)
+    if (destination.closedUntilMs !== undefined && destination.isClosed(this.#deps.monotonicMs())) {
+      if (this.#lanes.get(lane.key) !== lane) return
+      lane.dueMs = destination.closedUntilMs
+      this.#closed.push(lane)
+    } else this.#takeTurn(lane)
   }
 
   /** Into the heap, or into its lane when it is due; nowhere when the message is held or dead. */
@@ -83,6 +126,7 @@ export class Waiting {
     const { lane, message } = delivery
     const line = message.deaths > 0 ? lane.suspects : lane.ready
     line.push(delivery)
+    this.#takeTurn(lane)
   }
 
   /** Out of heap or lane; a line forgets by itself what no longer is `ready`. */
@@ -94,6 +138,8 @@ export class Waiting {
   readyWhatIsDue(): void {
     const nowMs = this.#deps.monotonicMs()
     for (let due = this.#heap.shiftDue(nowMs); due !== undefined; due = this.#heap.shiftDue(nowMs)) this.makeReady(due)
+    for (let lane = this.#closed.shiftDue(nowMs); lane !== undefined; lane = this.#closed.shiftDue(nowMs))
+      this.#takeTurn(lane)
   }
 
   /** Running time from which the next of a message's deliveries may begin; Infinity when none waits. */
@@ -109,12 +155,7 @@ export class Waiting {
   /** Sees to it that `wake` is called when the next message, or the next host, is due. */
   setAlarm(): void {
     const nowMs = this.#deps.monotonicMs()
-    let atMs = this.#heap.first?.dueMs ?? Infinity
-    for (const { destination, ready, suspects } of this.#lanes.values()) {
-      const { closedUntilMs } = destination
-      if (closedUntilMs !== undefined && closedUntilMs > nowMs && ready.length + suspects.length > 0)
-        atMs = Math.min(atMs, closedUntilMs)
-    }
+    const atMs = Math.min(this.#heap.first?.dueMs ?? Infinity, this.#closed.first?.dueMs ?? Infinity)
     if (atMs === Infinity || (this.#alarm !== undefined && this.#alarm.atMs <= atMs)) return
     this.#alarm?.cancel()
     const delayMs = Math.min(MAX_TIMER_MS, Math.max(1, Math.ceil(atMs - nowMs)))

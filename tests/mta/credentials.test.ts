@@ -22,6 +22,7 @@ const NOTHING: CredentialSettings = {
   clientTrust: undefined,
   tenants: undefined,
   routes: undefined,
+  mx: undefined,
   nonces: undefined,
   dkim: [],
   seal: undefined,

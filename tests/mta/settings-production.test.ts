@@ -62,6 +62,65 @@ test('a production configuration is taken, every path absolute and every domain 
   assert.deepEqual(Object.keys(smartHosts(settings)), ['tenant:contoso', 'tenant:fabrikam'])
 })
 
+const MX = `mx:
+  resolver: { servers: [127.0.0.1, '127.0.0.1:5353', '::1', '[::1]:5353'] }
+  dane: true
+  allowPrivate: [10.25.0.0/24]
+  tlsReports: { directory: reports, contact: postmaster@contoso.example }
+`
+
+test('DL-7: delivery by MX has its resolver, policies and exceptions', () => {
+  assert.equal(parse(PRODUCTION).mx, undefined)
+  assert.deepEqual(parse(PRODUCTION + MX).mx, {
+    resolver: {
+      servers: [
+        { address: '127.0.0.1', port: 53 },
+        { address: '127.0.0.1', port: 5353 },
+        { address: '::1', port: 53 },
+        { address: '::1', port: 5353 },
+      ],
+      trustedPath: false,
+    },
+    port: 25,
+    dane: true,
+    mtaSts: true,
+    mtaStsCache: { file: '/etc/causeway/mta-sts.json' },
+    allowPrivate: ['10.25.0.0/24'],
+    trust: undefined,
+    tlsReports: { directory: '/etc/causeway/reports', contact: 'postmaster@contoso.example' },
+  })
+})
+
+const faultyMx: [from: string, to: string, fault: RegExp, why: string][] = [
+  [
+    '127.0.0.1,',
+    '192.0.2.53,',
+    /mx\.dane: .*needs `mx\.resolver` with servers on loopback/,
+    'AD can be forged on the way',
+  ],
+  [
+    "  resolver: { servers: [127.0.0.1, '127.0.0.1:5353', '::1', '[::1]:5353'] }\n",
+    '',
+    /mx\.dane: .*needs/,
+    'whoever it may be',
+  ],
+  ['127.0.0.1,', "'127.0.0.1:0',", /mx\.resolver\.servers\[0\]/, 'no port'],
+  ['127.0.0.1,', "'[127.0.0.1]:53',", /mx\.resolver\.servers\[0\]/, 'no IPv6 address'],
+  ['127.0.0.1,', 'resolver.example,', /mx\.resolver\.servers\[0\]/, 'a name would need a resolver'],
+  ['10.25.0.0/24', '10.25.0.0/33', /mx\.allowPrivate\[0\]/, 'no range'],
+]
+for (const [from, to, fault, why] of faultyMx) {
+  test(`mx: ${from.trim()} as ${to || 'nothing'} is refused: ${why}`, () => {
+    assert.ok(MX.includes(from))
+    assert.match(faultsOf(PRODUCTION + MX.replace(from, to)), fault)
+  })
+}
+
+test('DANE may believe a distant resolver where the operator vouches for the way to it', () => {
+  const trusted = MX.replace('127.0.0.1,', '192.0.2.53,').replace('] }\n', '], trustedPath: true }\n')
+  assert.equal(parse(PRODUCTION + trusted).mx?.resolver?.trustedPath, true)
+})
+
 const refused: [change: [from: string, to: string][], fault: RegExp, why: string][] = [
   [[['tls: starttls', 'tls: none']], /:5: listeners\[0\]\.address: .*open relay/, 'SP-8: cleartext outside'],
   [

@@ -69,6 +69,7 @@ test('the minimal configuration is taken as it is printed, every default filled 
     spool: { directory: '/etc/causeway/spool', key: { file: '/etc/causeway/spool.key' }, project: 'relay' },
     routes: { 'owner-tenant': hop, mailbox: hop },
     tenants: undefined,
+    mx: undefined,
     proof: { need: 'token', crossTenantId: 'count' },
     nonces: undefined,
     dkim: [],
@@ -220,7 +221,8 @@ const refused: [source: string, fault: RegExp, why: string][] = [
   [changed('workers: 1', 'workers: 0'), /:10: workers: 0/, 'none'],
   [changed('workers: 1', 'workers: 65'), /:10: workers: 65/, 'more than a machine has use for'],
   [`${MINIMAL}tenants: []\n`, /:11: tenants: must be a list of section, at least 1/, 'no tenant'],
-  [`${MINIMAL}mx: {}\n`, /:11: mx: .*not in this version/, 'not silence'],
+  [`${MINIMAL}mx: {}\n`, /:11: mx: .*needs `tenants`/, 'all mail goes to one server a direction'],
+  [`${MINIMAL}policy: { route: mx }\n`, /:11: policy\.route: "mx": needs the section `mx`/, 'nobody delivers it'],
   [`${MINIMAL}controlPlane: { url: x }\n`, /:11: controlPlane: .*not in this version/, 'not silence'],
   [
     `${MINIMAL}policy: { route: return }\n`,

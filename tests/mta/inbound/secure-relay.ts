@@ -58,6 +58,7 @@ export class TestWorld {
         clientTrust: { file: trustFile },
         tenants: undefined,
         routes: undefined,
+        mx: undefined,
         nonces: undefined,
         dkim: [],
         seal: undefined,

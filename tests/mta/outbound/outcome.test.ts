@@ -208,6 +208,9 @@ const faults: [kind: Fault['kind'], status: string, why: string][] = [
   ['timeout', '4.4.2', 'bad connection'],
   ['closed', '4.4.2', 'bad connection'],
   ['protocol', '4.5.0', 'protocol'],
+  ['unencrypted', '4.7.4', 'DL-2, DL-6: security features not supported'],
+  ['insecure', '4.7.5', 'DL-2: cryptographic failure'],
+  ['forbidden', '4.4.4', 'unable to route: until the operator lists the address, or the mail is too old'],
 ]
 for (const [kind, status, why] of faults) {
   test(`before MAIL, ${kind} defers with ${status} and backs off the host: ${why}`, () => {
@@ -215,6 +218,11 @@ for (const [kind, status, why] of faults) {
     assert.deepEqual([outcome.kind, outcome.reply.status, host], ['deferred', status, 'down'])
   })
 }
+
+test('what DNS, or every host of a domain, has said for certain fails, and is nobody’s trouble (DL-7)', () => {
+  const { outcome, host } = judgeConnectFailure({ refusal: { code: 556, status: '5.1.10', text: '' } })
+  assert.deepEqual([outcome.kind, host], ['failed', 'well'])
+})
 
 test('our own stop is not held against the host', () => {
   assert.equal(judgeConnectFailure({ fault: { kind: 'stopped', text: '' } }).host, 'well')

@@ -1,9 +1,12 @@
 // Certificates, tenants and hostile hosts for the tests of TLS to next hops.
+import { createHash } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { loadAuthorities, loadKeyPair } from '../../../mta/certificates.ts'
 import type { Connections } from '../../../mta/outbound/connections.ts'
+import type { TlsaRecord } from '../../../mta/outbound/dane.ts'
 import { deliver } from '../../../mta/outbound/deliver.ts'
 import type { Attempt } from '../../../mta/outbound/deliver.ts'
 import type { Content } from '../../../mta/outbound/client.ts'
@@ -77,5 +80,22 @@ export async function bareHost(afterStartTls: (socket: Socket) => void): Promise
       for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => server.close(resolve))
     },
+  }
+}
+
+/** The record that names this certificate, or its key. */
+export function tlsaOf(
+  certificate: X509Certificate,
+  usage: number,
+  selector: number,
+  matchingType: number,
+): TlsaRecord {
+  const data = selector === 0 ? certificate.raw : certificate.publicKey.export({ type: 'spki', format: 'der' })
+  const digest = ['', 'sha256', 'sha512'][matchingType] ?? ''
+  return {
+    usage,
+    selector,
+    matchingType,
+    certificate: digest === '' ? data : createHash(digest).update(data).digest(),
   }
 }

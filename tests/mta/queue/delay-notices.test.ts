@@ -394,6 +394,17 @@ test('DL-4 property: at most one delay is told of a recipient and none after its
           deaths++
           diesIn = Infinity
           const spool = reports.watch(w.spool.crash())
+          // A report of a failure is durable before the failure is: what dies in between is told again, of whatever comes then (DU-4).
+          const queued = new Set(
+            [...w.spool.stored.values()].flatMap(({ record, state }) =>
+              record.recipients.flatMap(({ path }, index) =>
+                state.recipients[index]?.kind === 'queued' ? [path] : [],
+              ),
+            ),
+          )
+          for (const [index, { path, action }] of [...reports.told.entries()].toReversed()) {
+            if (action === 'failed' && queued.has(path)) reports.told.splice(index, 1)
+          }
           w = world({ clock, spool, makeReport: reports.makeReport })
           w.outbound.answer = (asked) => ownerOnly(answer)(asked)
           watchCalls(spool)

@@ -198,6 +198,7 @@ export function world(options: WorldOptions = {}): World {
     spool,
     settings: {
       routes: options.routes ?? { 'owner-tenant': OWNER, mailbox: MAILBOX },
+      mx: { port: 25 },
       limits: DEFAULT_LIMITS,
       retry: RETRY,
     },
