@@ -50,6 +50,11 @@ export function needed(value: string | undefined, name: string): string {
   return value
 }
 
+/** What a peer wrote must not act on the terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, '?')
+}
+
 /** For people, on standard error. */
 export function say(text: string): void {
   process.stderr.write(`${text}\n`)

@@ -30,6 +30,14 @@ const COMMANDS: ReadonlyMap<string, Listed> = new Map([
     'quarantine',
     { summary: 'damaged and poison mail of a spool', load: async () => (await import('./quarantine.ts')).quarantine },
   ],
+  ['trace', { summary: 'tells what became of messages', load: async () => (await import('./trace.ts')).trace }],
+  [
+    'doctor',
+    {
+      summary: "checks the installation, or a relay's machine",
+      load: async () => (await import('./doctor.ts')).doctor,
+    },
+  ],
   [
     'start',
     {

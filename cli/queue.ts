@@ -11,61 +11,66 @@ import type {
 import { QUEUE_CHANGES } from '../mta/admin/queue-operations.ts'
 import { parseQueueId } from '../mta/queue-id.ts'
 import type { QueueId } from '../mta/queue-id.ts'
-import { DONE, FAILED, needed, parseOptions, print, say, UsageError } from './command.ts'
+import { routeFinder } from '../mta/outbound/route.ts'
+import { smartHosts } from '../mta/route-names.ts'
+import { loadSettings } from '../mta/settings.ts'
+import { DONE, FAILED, needed, parseOptions, print, printable, say, UsageError } from './command.ts'
 import type { Command } from './command.ts'
+import { FILTER_HELP, FILTER_OPTIONS, filterOf, isFiltered } from './queue-filter.ts'
+import { AGE_MINUTES, summarise } from './queue-summary.ts'
+import { timeText } from './when.ts'
 import { withQueue } from './spool-access.ts'
 
-export const queue: Command = {
-  help: `Usage: causeway queue list|show|retry|hold|release|remove [ID… | --all] --config FILE [--json]
+const USAGE = 'queue list|summary|show|retry|hold|release|remove [ID… | FILTERS | --all] --config FILE'
 
-  list             what waits in the spool, oldest first
+export const queue: Command = {
+  help: `Usage: causeway ${USAGE} [--json]
+
+  list             what waits in the spool, oldest first, and why
+  summary          how much waits for which next hop, by age
   show ID…         envelope, recipients and replies of messages
   retry            delivers now, whatever the schedule says
   hold, release    keeps messages from being delivered; lets them go again
   remove           forgets messages for good; nobody is told
 
-  --config FILE    the relay's configuration; it names the spool
-  --all            every message that the filters let through, in place of IDs
-  --dead           only reports that could not be delivered (without it: only other mail)
-  --held           only messages on hold
-  --direction D    only messages of a direction: out, in
-  --route NAME     only messages of a route: owner-tenant, mailbox
-  --json           data as JSON
+  --config FILE      the relay's configuration; it names the spool
+  --all              every message, in place of IDs or filters
+${FILTER_HELP}
+  --json             data as JSON
 
-A running relay is asked over its socket in the spool directory; without one the spool itself is opened. Exit code 1: a message that
-was named is not in the queue, or is being delivered right now.`,
+Filters go together: each must hold. A change takes IDs, or filters, or --all; nothing is changed without one of them. A running relay is
+asked over its socket in the spool directory; without one the spool itself is opened. Exit code 1: a message that was named is not in the
+queue, or is being delivered right now.`,
 
   async run([action, ...args]) {
     const { values, positionals } = parseOptions(args, {
       config: { type: 'string' },
       all: { type: 'boolean' },
-      dead: { type: 'boolean' },
-      held: { type: 'boolean' },
-      direction: { type: 'string' },
-      route: { type: 'string' },
       json: { type: 'boolean' },
+      ...FILTER_OPTIONS,
     })
     const change = QUEUE_CHANGES.find((each) => each === action)
-    if (action === undefined || (action !== 'list' && action !== 'show' && change === undefined)) {
-      throw new UsageError('queue list|show|retry|hold|release|remove [ID… | --all] --config FILE')
-    }
+    if (action === undefined || (change === undefined && !['list', 'summary', 'show'].includes(action)))
+      throw new UsageError(USAGE)
     const config = needed(values.config, '--config FILE')
     const ids = positionals.map(readId)
-    const filter = filterOf(values)
-    const isFiltered = Object.keys(values).some((name) => ['dead', 'held', 'direction', 'route'].includes(name))
     const asJson = values.json === true
+    const hasFilter = isFiltered(values)
 
-    if (action === 'list') {
-      if (ids.length > 0) throw new UsageError('queue list takes no IDs; queue show does')
-      return withQueue(config, (operations) => list(operations, filter, asJson))
-    }
-    if (isFiltered && values.all !== true) throw new UsageError('filters go with --all')
-    if (change === undefined) {
-      if (ids.length === 0) throw new UsageError('queue show takes IDs')
+    if (action === 'show') {
+      if (ids.length === 0 || hasFilter || values.all === true) throw new UsageError('queue show takes IDs')
       return withQueue(config, (operations) => show(operations, ids, asJson))
     }
-    if (ids.length > 0 === (values.all === true)) throw new UsageError(`queue ${change} takes either IDs or --all`)
-    const target = values.all === true ? { all: filter } : { ids }
+    const filter = await filterOf(values, config, Date.now())
+    if (change === undefined) {
+      if (ids.length > 0) throw new UsageError(`queue ${action} takes no IDs; queue show does`)
+      return action === 'list'
+        ? withQueue(config, (operations) => list(operations, filter, asJson))
+        : withQueue(config, (operations) => summary(operations, filter, config, asJson))
+    }
+    if (ids.length > 0 === (values.all === true || hasFilter))
+      throw new UsageError(`queue ${change} takes either IDs, or filters, or --all`)
+    const target = ids.length > 0 ? { ids } : { all: filter }
     return withQueue(config, (operations) => apply(operations, change, target, asJson))
   },
 }
@@ -76,29 +81,8 @@ function readId(text: string): QueueId {
   return id
 }
 
-function filterOf({
-  dead,
-  held,
-  direction,
-  route,
-}: {
-  dead?: boolean
-  held?: boolean
-  direction?: string
-  route?: string
-}): QueueFilter {
-  if (direction !== undefined && direction !== 'out' && direction !== 'in')
-    throw new UsageError('--direction must be out or in')
-  return {
-    isDead: dead === true,
-    ...(held === true ? { isHeld: true } : {}),
-    ...(direction === undefined ? {} : { direction }),
-    ...(route === undefined ? {} : { route }),
-  }
-}
-
-const COLUMNS = ['ID', 'ACCEPTED', 'OCTETS', 'DIR', 'ROUTE', 'RCPTS', 'TRIES', 'NEXT TRY', 'STATE'] as const
-const WIDTHS = [16, 20, 11, 3, 13, 5, 5, 20, 0] as const
+const COLUMNS = ['ID', 'ACCEPTED', 'OCTETS', 'DIR', 'ROUTE', 'RCPTS', 'TRIES', 'NEXT TRY', 'STATE', 'WHY'] as const
+const WIDTHS = [16, 20, 11, 3, 13, 5, 5, 20, 8, 0] as const
 
 async function list(operations: QueueOperations, filter: QueueFilter, asJson: boolean): Promise<number> {
   let count = 0
@@ -124,20 +108,45 @@ function cells(item: QueueItem): string[] {
     String(state.attempts),
     state.isHeld || state.isDead ? '-' : timeText(state.nextAttemptAt),
     stateText(item),
+    whyText(item),
   ]
 }
 
-function stateText({ state, isActive, deaths }: QueueItem): string {
-  const word = isActive
-    ? 'active'
-    : state.isDead
-      ? 'dead'
-      : state.isHeld
-        ? 'held'
-        : state.attempts > 0
-          ? 'deferred'
-          : 'queued'
-  return deaths > 0 ? `${word}, ${deaths} process deaths with it in hand` : word
+function stateText({ state, isActive }: QueueItem): string {
+  if (isActive) return 'active'
+  if (state.isDead) return 'dead'
+  if (state.isHeld) return 'held'
+  return state.attempts > 0 ? 'deferred' : 'queued'
+}
+
+function whyText({ status = '', deaths }: QueueItem): string {
+  return [printable(status), deaths > 0 ? `${deaths} process deaths with it in hand` : '']
+    .filter((part) => part !== '')
+    .join(', ')
+}
+
+async function summary(
+  operations: QueueOperations,
+  filter: QueueFilter,
+  configFile: string,
+  asJson: boolean,
+): Promise<number> {
+  const hopOf = routeFinder(smartHosts(await loadSettings(configFile)), undefined)
+  const lines = await summarise(operations.list(filter), (route) => hopOf(route)?.hostPort ?? route, Date.now())
+  if (asJson) await print(`${JSON.stringify({ ageMinutes: AGE_MINUTES, lines }, null, 2)}\n`)
+  else {
+    const rows = [
+      ['NEXT HOP', 'TOTAL', 'HELD', ...AGE_MINUTES.map((minutes) => `≤${minutes}min`), `>${AGE_MINUTES.at(-1)}min`],
+      ...lines.map(({ nextHop, messages, held, byAge }) => [
+        printable(nextHop),
+        ...[messages, held, ...byAge].map(String),
+      ]),
+    ]
+    const width = Math.max(...rows.map(([name = '']) => name.length))
+    for (const [name = '', ...figures] of rows)
+      await print(`${name.padEnd(width)}${figures.map((text) => text.padStart(9)).join('')}\n`)
+  }
+  return DONE
 }
 
 function row(texts: readonly string[]): string {
@@ -145,10 +154,6 @@ function row(texts: readonly string[]): string {
     .map((text, column) => text.padEnd(WIDTHS[column] ?? 0))
     .join('  ')
     .trimEnd()
-}
-
-function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 }
 
 async function show(operations: QueueOperations, ids: readonly QueueId[], asJson: boolean): Promise<number> {
@@ -185,11 +190,6 @@ function detailText({ record, state }: QueueItemDetail): string {
     }),
   ]
   return `${lines.map(([name, value]) => `${`${name}:`.padEnd(11)}${value}`).join('\n')}\n\n`
-}
-
-/** What a next hop wrote must not act on the terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, '?')
 }
 
 const DONE_TO: Record<QueueChange, string> = {

@@ -4,10 +4,13 @@ import { existsSync } from 'node:fs'
 import { createLog } from '../common/log.ts'
 import type { Log } from '../common/log.ts'
 import { connectControl } from '../mta/admin/control-client.ts'
+import { notedOperations } from '../mta/admin/noted-operations.ts'
 import { queueAtRest } from '../mta/admin/queue-at-rest.ts'
 import type { QueueOperations } from '../mta/admin/queue-operations.ts'
 import { overAll } from '../mta/admin/several-spools.ts'
 import { spoolOperations } from '../mta/admin/spool-operations.ts'
+import { openJournal } from '../mta/journal/open-journal.ts'
+import { loadMarkerKeys } from '../mta/marker-keys.ts'
 import { loadSettings } from '../mta/settings.ts'
 import type { Settings } from '../mta/settings.ts'
 import { loadSpoolKey } from '../mta/spool/keys.ts'
@@ -35,13 +38,18 @@ export async function withQueue<T>(configFile: string, work: (queue: QueueOperat
 
 async function openAtRest(
   directory: string,
-  { spool: { project, key, directory: whole }, limits }: Settings,
+  settings: Settings,
   log: Log,
   opened: AsyncDisposableStack,
 ): Promise<QueueOperations> {
   // Looking must not make a spool, and a key for it, where the configuration only has a wrong path.
   if (!existsSync(directory))
     throw new UnusableFile(`there is no spool at ${directory}: no relay has run with this configuration`)
+  const { key, directory: whole, project } = settings.spool
+  const { limits } = settings
+  const { secret } = await loadMarkerKeys(settings.marker.file)
+  const journal = openJournal(settings, directory, { secret, log, now: Date.now })
+  opened.defer(() => journal.close())
   const spool = await openSpool({
     directory,
     rootKey: loadSpoolKey(key.file, whole),
@@ -49,7 +57,9 @@ async function openAtRest(
     limits,
     now: Date.now,
     log,
+    quarantined: ({ queueId, reason }) => journal.mail({ kind: 'quarantined', queueId, reason }),
   })
   opened.defer(() => spool.close())
-  return spoolOperations(spool, queueAtRest(spool, Date.now))
+  const operations = spoolOperations(spool, queueAtRest(spool, Date.now))
+  return notedOperations(operations, (event) => journal.mail(event))
 }

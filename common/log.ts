@@ -53,7 +53,7 @@ function logLine(nowMs: number, level: LogLevel, event: string, fields: LogField
 }
 
 /** JSON.stringify leaves DEL, C1 controls, line separators and bidirectional overrides as they are; terminals act on them. */
-function escapeControls(json: string): string {
+export function escapeControls(json: string): string {
   return json.replace(
     /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,

@@ -63,6 +63,11 @@ export interface SmtpReply {
   readonly text: string
 }
 
+/** `451 4.3.0`; of a reply that never came only what the situation means: `4.4.1`. */
+export function replyStatus({ code, status }: SmtpReply): string {
+  return code === 0 ? status : `${code} ${status}`
+}
+
 export type RecipientState =
   | {
       readonly kind: 'queued'

@@ -1,4 +1,4 @@
-// What of an address may reach the relay's log, trace and events: `privacy` of the configuration. (PR-2)
+// What of an address, or a Message-ID, may reach the relay's log, trace and events: `privacy` of the configuration. (PR-2)
 import { hash, hkdfSync } from 'node:crypto'
 
 export const PRIVACY_LEVELS = ['hashed', 'off', 'plain'] as const
@@ -29,4 +29,18 @@ export function recipientTag(address: string, privacy: Privacy, key: string): st
   const tag = hash('sha256', `${key} ${folded}`, 'base64url').slice(0, TAG_LENGTH)
   const at = folded.lastIndexOf('@')
   return at === -1 ? tag : `${tag}@${folded.slice(at + 1, at + 1 + MAX_DOMAIN)}`
+}
+
+/** Longer ones are cut where they are kept in clear. RFC 5322 §2.1.1 allows a line of 998. */
+const MAX_MESSAGE_ID = 250
+
+/**
+ * A Message-ID as the delivery journal may hold it, with or without its angle brackets. Where the log holds no addresses it is hashed all the
+ * same: senders build it from what they like, and whoever knows it can still search for it.
+ * @param id  body of the field, trimmed
+ */
+export function messageIdTag(id: string, privacy: Privacy, key: string): string {
+  const bare = id.startsWith('<') && id.endsWith('>') ? id.slice(1, -1) : id
+  if (privacy === 'plain') return bare.slice(0, MAX_MESSAGE_ID)
+  return hash('sha256', `${key} message-id ${bare}`, 'base64url').slice(0, TAG_LENGTH)
 }

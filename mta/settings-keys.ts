@@ -333,6 +333,17 @@ const relaySettings = section(
     ),
     limits: optionalSection(section(limitSettings), 'What peers, next hops and the disk may take.'),
     retry: optionalSection(section(retrySettings), 'When a failed delivery is tried again.'),
+    journal: optionalSection(
+      section({
+        keepDays: optional(integer(1, 366, 'days'), 30, 'Whole days that a line is kept after its own (PR-4).'),
+        maxDayBytes: optional(
+          integer(MIB, 1024 * GIB, 'octets'),
+          2 * GIB,
+          "Of one day's file; what comes on top is dropped and counted. A recipient takes some 350 octets an attempt, and a message 300 more.",
+        ),
+      }),
+      'What became of each recipient at each attempt, without content, for `causeway trace`: one file a day in the folder `journal` of the spool directory.',
+    ),
     privacy: optional(
       oneOf(...PRIVACY_LEVELS),
       'hashed',

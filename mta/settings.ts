@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { LogLevel } from '../common/log.ts'
 import type { Policy } from '../rewrite-rules/index.ts'
+import type { JournalSettings } from './journal/journal.ts'
 import type { Limits } from './limits.ts'
 import { parseHostName } from './network-names.ts'
 import type { Privacy } from './privacy.ts'
@@ -52,6 +53,7 @@ export interface Settings {
   readonly policy: Policy
   readonly limits: Limits
   readonly retry: RetrySettings
+  readonly journal: JournalSettings
   readonly privacy: Privacy
   readonly postmaster: string | undefined
   readonly log: { readonly level: LogLevel }

@@ -8,6 +8,7 @@ import type { Log } from '../common/log.ts'
 import { Gauge } from '../common/metrics.ts'
 import type { Metrics } from '../common/metrics.ts'
 import { startControl } from './admin/control.ts'
+import { notedOperations } from './admin/noted-operations.ts'
 import { startAdminServer } from './admin/server.ts'
 import type { Readiness } from './admin/server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
@@ -22,6 +23,7 @@ import { startListener } from './inbound/listener.ts'
 import type { Listener } from './inbound/listener.ts'
 import { processMemoryUse } from './inbound/memory-use.ts'
 import { ProbeRate } from './inbound/probe.ts'
+import { openJournal } from './journal/open-journal.ts'
 import { CurrentTable } from './mapping/current-table.ts'
 import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
@@ -74,6 +76,9 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
   const listenerSettings = part?.takesMail === false ? [] : settings.listeners
   const opened = new AsyncDisposableStack()
   try {
+    const markerKeys = await loadMarkerKeys(settings.marker.file)
+    const journal = openJournal(settings, directory, { secret: markerKeys.secret, log, metrics, now })
+    opened.defer(() => journal.close())
     const rootKey = loadSpoolKey(settings.spool.key.file, settings.spool.directory)
     const spool = await openSpool({
       directory,
@@ -83,10 +88,10 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
       now,
       log,
       metrics,
+      quarantined: ({ queueId, reason }) => journal.mail({ kind: 'quarantined', queueId, reason }),
     })
     opened.defer(() => spool.close())
     const credentials = new CurrentCredentials(settings, log)
-    const markerKeys = await loadMarkerKeys(settings.marker.file)
 
     const currentTable = new CurrentTable({
       file: settings.table.file,
@@ -127,9 +132,11 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           willRetryUntil,
         ),
       deliveryDone(attempt) {
-        const { level, event, fields } = deliveryEvent(attempt, tag)
-        log[level](event, fields)
+        const done = deliveryEvent(attempt, tag)
+        log[done.level](done.event, done.fields)
+        journal.delivery(done)
       },
+      noted: (event) => journal.mail(event),
       log,
       metrics,
       now,
@@ -173,7 +180,7 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     }
     const control = await startControl({
       spoolDirectory: directory,
-      operations: spoolOperations(spool, queue),
+      operations: notedOperations(spoolOperations(spool, queue), (event) => journal.mail(event)),
       log,
     })
     opened.defer(() => control.close())
@@ -206,7 +213,11 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           slots,
           now,
           monotonic,
-          accepted: (queueId) => queue.accepted(queueId),
+          accepted(queueId, mail) {
+            // First: a delivery may begin, and end, at once.
+            journal.mail({ kind: 'accepted', ...mail })
+            queue.accepted(queueId)
+          },
           currentTable,
           postmaster: settings.postmaster,
           every(ms, task) {

@@ -49,6 +49,8 @@ const MTA_FOLDERS: Record<string, readonly string[]> = {
   queue: ['spool', 'outbound', 'bounce'],
   outbound: [],
   bounce: [],
+  journal: [],
+  doctor: ['spool', 'mapping', 'outbound'],
   admin: ['queue', 'spool'],
   workers: ['admin', 'spool'],
 }

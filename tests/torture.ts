@@ -1,10 +1,11 @@
 // `npm run torture`: the durability contract, at length (DU-1 to DU-8, SF-6). Processes are killed, disks stopped and failed, power cut, at
 // every system call and at random moments; whatever was accepted must be there afterwards. Exit code 1 when anything was lost.
-//   npm run torture                    everything, some 20 minutes
+//   npm run torture                    everything, some 50 minutes
 //   npm run torture -- --quick         a tenth of it
 //   npm run torture -- spool-kills     only the sections named
 import assert from 'node:assert/strict'
 import { openSpool } from '../mta/spool/spool.ts'
+import { faultLoad } from './harness/fault-load.ts'
 import { killRounds } from './harness/kill-rounds.ts'
 import { killAtStep, killRound } from './mta/spool/kill-writer.ts'
 import { countSteps, powerCutRound, seeded, stopRound } from './mta/spool/crash-rounds.ts'
@@ -19,6 +20,8 @@ interface Section {
 }
 
 const MIB = 1024 * 1024
+/** With what it takes to drain afterwards, half an hour. */
+const FAULTS_MS = 27 * 60_000
 
 /** Every `1 / share`-th of `count` numbers. */
 function* sample(count: number, share: number): Iterable<number> {
@@ -152,6 +155,24 @@ const RELAY: readonly Section[] = [
       return (
         `${rounds} kills, ${accepted} accepted, 0 lost, ${duplicates} duplicates (at most ${duplicatesAllowed} in flight), ` +
         `${quarantined} in quarantine (DU-8), ${recovered} delivered though not answered for (DU-2)`
+      )
+    },
+  },
+  {
+    name: 'relay-faults',
+    about:
+      'load both ways while next hops misbehave and crash, the disk fills up, and the relay is killed and restarted',
+    async run(share, progress) {
+      const seed = Date.now()
+      const result = await faultLoad(FAULTS_MS * share, seeded(seed), progress)
+      assert.deepEqual(result.lost, [], `seed ${seed}`)
+      assert.ok(result.duplicates <= result.duplicatesAllowed, `seed ${seed}: ${JSON.stringify(result)}`)
+      const { accepted, returned, quarantined, duplicates, duplicatesAllowed, kills, restarts, hopCrashes, fullDisks } =
+        result
+      return (
+        `${accepted} accepted, 0 lost, ${returned} returned, ${quarantined} in quarantine (DU-8), ${duplicates} duplicates ` +
+        `(at most ${duplicatesAllowed} in flight); ${kills} kills, ${restarts} restarts, ${hopCrashes} crashes of next hops, ` +
+        (fullDisks > 0 ? `${fullDisks} full disks` : 'no full disks: they need root and loop devices')
       )
     },
   },

@@ -6,6 +6,8 @@ import { socketPath } from './control-socket.ts'
 import type { ChangeResult, QueueFilter, QueueItem, QueueItemDetail, QueueOperations } from './queue-operations.ts'
 
 const TIMEOUT_MS = 60_000
+/** A filter that reads every message of a long queue, and a change of all of it, give no sign of life for a while. */
+const LONG_TIMEOUT_MS = 600_000
 
 /** The relay answered, and not with what was asked for. Text is for the operator. */
 export class ControlError extends Error {
@@ -81,7 +83,7 @@ async function exchange(
       path,
       headers,
       agent: new Agent({ keepAlive: false }),
-      timeout: TIMEOUT_MS,
+      timeout: path.startsWith('/queue') ? LONG_TIMEOUT_MS : TIMEOUT_MS,
     })
     outgoing.on('response', resolve)
     outgoing.on('error', reject)

@@ -156,9 +156,21 @@ function withMember(filter: QueueFilter, name: string, value: unknown): QueueFil
   const flag = value === true || value === 'true' ? true : value === false || value === 'false' ? false : undefined
   if (name === 'direction' && (value === 'out' || value === 'in')) return { ...filter, direction: value }
   if (name === 'route' && typeof value === 'string') return { ...filter, route: value }
+  if (name === 'sender' && typeof value === 'string') return { ...filter, sender: value }
+  if (name === 'recipient' && typeof value === 'string') return { ...filter, recipient: value }
+  const routes = name === 'routes' ? textsOf(value) : undefined
+  if (routes !== undefined) return { ...filter, routes }
+  if (name === 'receivedBefore' && /^\d{1,15}$/.test(String(value))) return { ...filter, receivedBefore: Number(value) }
+  if (name === 'isDeferred' && flag !== undefined) return { ...filter, isDeferred: flag }
   if (name === 'isHeld' && flag !== undefined) return { ...filter, isHeld: flag }
   if (name === 'isDead' && flag !== undefined) return { ...filter, isDead: flag }
   return undefined
+}
+
+/** A query writes a list with commas: route names hold none. */
+function textsOf(value: unknown): readonly string[] | undefined {
+  const texts: unknown = typeof value === 'string' ? value.split(',') : value
+  return Array.isArray(texts) && texts.every((text) => typeof text === 'string') ? texts : undefined
 }
 
 async function readJson(request: IncomingMessage): Promise<unknown> {

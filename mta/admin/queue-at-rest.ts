@@ -9,6 +9,7 @@ import type { Changer } from './spool-operations.ts'
 export function queueAtRest(spool: Spool, now: () => number): Changer {
   return {
     isActive: () => false,
+    troubleOf: () => undefined,
     async change(change, id) {
       if (spool.find(id) === undefined) return 'unknown'
       if (change === 'remove') {

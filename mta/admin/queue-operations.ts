@@ -8,6 +8,19 @@ import type { QueueId } from '../queue-id.ts'
 export interface QueueFilter {
   readonly direction?: Direction
   readonly route?: string
+  /** By any of these routes. */
+  readonly routes?: readonly string[]
+  /** Accepted before: ms since the epoch. */
+  readonly receivedBefore?: number
+  /** Tried and waiting for another attempt. */
+  readonly isDeferred?: boolean
+  /**
+   * `local-part@domain`, `@domain` for anybody there, `<>` for the null reverse-path; as received or as rewritten, whatever the case. These two
+   * need the message's record from disk: the spool keeps no address in memory.
+   */
+  readonly sender?: string
+  /** Any of its recipients, delivered or not. */
+  readonly recipient?: string
   readonly isHeld?: boolean
   /** true: only undeliverable reports of the relay (DL-5); false: everything else; absent: both */
   readonly isDead?: boolean
@@ -16,6 +29,8 @@ export interface QueueFilter {
 export interface QueueItem extends SpoolEntry {
   /** In a delivery attempt right now. */
   readonly isActive: boolean
+  /** Why it waits: `451 4.3.0`, what its next hop said last; absent when it waits for nobody. */
+  readonly status?: string
 }
 
 export interface QueueItemDetail {
@@ -51,11 +66,37 @@ export interface QueueOperations {
   }
 }
 
-export function matchesFilter(entry: SpoolEntry, { direction, route, isHeld, isDead }: QueueFilter): boolean {
+/** All that memory can answer. */
+export function matchesFilter(entry: SpoolEntry, filter: QueueFilter): boolean {
+  const { direction, route, routes, receivedBefore, isHeld, isDead, isDeferred } = filter
+  const { state } = entry
   return (
     (direction === undefined || entry.direction === direction) &&
     (route === undefined || entry.routes.includes(route)) &&
-    (isHeld === undefined || entry.state.isHeld === isHeld) &&
-    (isDead === undefined || entry.state.isDead === isDead)
+    (routes === undefined || entry.routes.some((each) => routes.includes(each))) &&
+    (receivedBefore === undefined || entry.receivedAt < receivedBefore) &&
+    (isHeld === undefined || state.isHeld === isHeld) &&
+    (isDead === undefined || state.isDead === isDead) &&
+    (isDeferred === undefined || (state.attempts > 0 && !state.isHeld && !state.isDead) === isDeferred)
   )
+}
+
+export function needsRecord({ sender, recipient }: QueueFilter): boolean {
+  return sender !== undefined || recipient !== undefined
+}
+
+export function matchesEnvelope(record: MessageRecord, { sender, recipient }: QueueFilter): boolean {
+  return (
+    (sender === undefined || [record.reversePath, record.receivedReversePath].some(isLike(sender))) &&
+    (recipient === undefined ||
+      record.recipients.flatMap(({ path, received }) => [path, received]).some(isLike(recipient)))
+  )
+}
+
+function isLike(pattern: string): (address: string) => boolean {
+  const wanted = pattern === '<>' ? '' : pattern.toLowerCase()
+  return (address) => {
+    const folded = address.toLowerCase()
+    return wanted.startsWith('@') ? folded.slice(folded.lastIndexOf('@')) === wanted : folded === wanted
+  }
 }

@@ -1,9 +1,18 @@
 // The operator's operations over an open spool: the same whether a queue runs over it or not; only the change of one message differs.
 import type { QueueId } from '../queue-id.ts'
+import { replyStatus } from '../message-record.ts'
+import type { SmtpReply } from '../message-record.ts'
 import { SpoolDamaged } from '../spool/contract.ts'
-import type { Spool } from '../spool/contract.ts'
-import { matchesFilter } from './queue-operations.ts'
-import type { ChangeResult, ChangeTarget, QueueChange, QueueOperations } from './queue-operations.ts'
+import type { Spool, SpoolEntry } from '../spool/contract.ts'
+import { matchesEnvelope, matchesFilter, needsRecord } from './queue-operations.ts'
+import type {
+  ChangeResult,
+  ChangeTarget,
+  QueueChange,
+  QueueFilter,
+  QueueItem,
+  QueueOperations,
+} from './queue-operations.ts'
 
 export type OneChange = 'changed' | 'unknown' | 'busy'
 
@@ -11,6 +20,8 @@ export type OneChange = 'changed' | 'unknown' | 'busy'
 export interface Changer {
   change(change: QueueChange, id: QueueId): Promise<OneChange>
   isActive(id: QueueId): boolean
+  /** Why it is not even tried. */
+  troubleOf(id: QueueId): SmtpReply | undefined
 }
 
 /** Written at once: they share syncs. */
@@ -19,9 +30,7 @@ const BATCH = 500
 export function spoolOperations(spool: Spool, changer: Changer): QueueOperations {
   return {
     async *list(filter) {
-      for (const entry of spool.entries()) {
-        if (matchesFilter(entry, filter)) yield { ...entry, isActive: changer.isActive(entry.queueId) }
-      }
+      for await (const entry of matching(spool, filter)) yield itemOf(entry, changer)
     },
 
     async show(id) {
@@ -33,7 +42,7 @@ export function spoolOperations(spool: Spool, changer: Changer): QueueOperations
 
     async change(change, target) {
       const result: Record<OneChange, QueueId[]> = { changed: [], unknown: [], busy: [] }
-      const ids = idsOf(spool, target)
+      const ids = await idsOf(spool, target)
       for (let from = 0; from < ids.length; from += BATCH) {
         const batch = ids.slice(from, from + BATCH)
         const outcomes = await Promise.all(batch.map((id) => changeOne(changer, change, id)))
@@ -56,9 +65,37 @@ export function spoolOperations(spool: Spool, changer: Changer): QueueOperations
   }
 }
 
-function idsOf(spool: Spool, target: ChangeTarget): readonly QueueId[] {
+function itemOf(entry: SpoolEntry, changer: Changer): QueueItem {
+  const trouble = changer.troubleOf(entry.queueId)
+  const status = trouble === undefined ? entry.lastStatus : replyStatus(trouble)
+  return { ...entry, isActive: changer.isActive(entry.queueId), ...(status === undefined ? {} : { status }) }
+}
+
+async function* matching(spool: Spool, filter: QueueFilter): AsyncGenerator<SpoolEntry> {
+  for (const entry of spool.entries()) {
+    if (!matchesFilter(entry, filter)) continue
+    if (!needsRecord(filter) || (await hasEnvelope(spool, entry.queueId, filter))) yield entry
+  }
+}
+
+/** Gone, or damaged, since it was listed: it has left the queue. */
+async function hasEnvelope(spool: Spool, id: QueueId, filter: QueueFilter): Promise<boolean> {
+  if (spool.find(id) === undefined) return false
+  try {
+    const message = await spool.read(id)
+    await message.close()
+    return matchesEnvelope(message.record, filter)
+  } catch (error) {
+    if (error instanceof SpoolDamaged || spool.find(id) === undefined) return false
+    throw error
+  }
+}
+
+async function idsOf(spool: Spool, target: ChangeTarget): Promise<readonly QueueId[]> {
   if ('ids' in target) return [...new Set(target.ids)]
-  return [...spool.entries()].filter((entry) => matchesFilter(entry, target.all)).map(({ queueId }) => queueId)
+  const ids: QueueId[] = []
+  for await (const { queueId } of matching(spool, target.all)) ids.push(queueId)
+  return ids
 }
 
 /** A message that turns out to be damaged is in quarantine now: it has left the queue. */

@@ -13,6 +13,7 @@ import type { Direction, HeaderBlock, RewrittenEnvelope } from '../../rewrite-ru
 import type { SigningKeys } from '../credentials.ts'
 import { isAutomaticMail } from '../automatic-mail.ts'
 import type { Limits } from '../limits.ts'
+import type { AcceptedMail } from '../mail-event.ts'
 import type { MarkerKeys } from '../marker-keys.ts'
 import type { MessageRecord } from '../message-record.ts'
 import type { PinnedTable } from '../pinned-table.ts'
@@ -64,7 +65,7 @@ export interface ReceiveDeps {
   /** ms since the epoch */
   readonly now: () => number
   /** The message is durable and its sender has been told so. */
-  readonly accepted: (queueId: QueueId) => void
+  readonly accepted: (queueId: QueueId, mail: AcceptedMail) => void
 }
 
 export class Reception implements Receiving {
@@ -81,6 +82,7 @@ export class Reception implements Receiving {
   #tenant: string | undefined
   #validMarkers = 0
   #bodyBytes = 0
+  #messageId = ''
   /** Why the message is not accepted; from then on its octets are dropped. */
   #verdict: Reply | undefined
   /** Set when the message is durable and nobody has said otherwise meanwhile. */
@@ -143,7 +145,8 @@ export class Reception implements Receiving {
   /** Hands the message to the queue, then counts and logs it. */
   announce(): void {
     if (this.#durable === undefined) return
-    this.#deps.accepted(this.#queueId)
+    const mail = { record: this.#durable, client: this.#client.address, messageId: this.#messageId }
+    this.#deps.accepted(this.#queueId, mail)
     this.#report(this.#durable)
   }
 
@@ -240,6 +243,7 @@ export class Reception implements Receiving {
     if (this.#verdict === undefined) await this.#catchUp(this.#store(this.#rewriter.end()))
     if (this.#verdict !== undefined || this.#intake === undefined) return
 
+    this.#messageId = messageId(receivedHeader)
     const attestation = this.#attestation
     if (attestation === undefined) throw new Error('unreachable: a message without attestation')
     const verification = await attestation.verify()
@@ -335,7 +339,7 @@ export class Reception implements Receiving {
               direction,
               count: this.#validMarkers + 1,
               relay: name,
-              messageId: messageId(receivedHeader),
+              messageId: this.#messageId,
             }),
           )
     const rewritten = this.#rewriter.header({ dkimCovered: keptFieldLists(verification) })

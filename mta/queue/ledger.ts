@@ -33,7 +33,7 @@ export interface LedgerDeps {
   readonly spool: Spool
   readonly makeReport: MakeReport
   /** A report is durable and can be delivered. */
-  readonly reportSpooled: (queueId: QueueId) => void
+  readonly reportSpooled: (queueId: QueueId, about: QueueId) => void
   readonly log: Log
   readonly wait: (ms: number) => Promise<void>
   /** Results that can't be written now won't be waited for. */
@@ -237,7 +237,7 @@ export class Ledger {
     if (plan.kind !== 'report') return true
     try {
       const report = await this.#deps.makeReport(spooled, plan.recipients)
-      if (report !== undefined) await this.#spool(report)
+      if (report !== undefined) await this.#spool(report, record.queueId)
       return true
     } catch (error) {
       this.#deps.log.error('queue.report-not-spooled', { queueId: record.queueId, error })
@@ -261,7 +261,7 @@ export class Ledger {
     const { queueId } = message
     try {
       const report = await makeReport(spooled, delayed, late?.until)
-      if (report !== undefined) await this.#spool(report)
+      if (report !== undefined) await this.#spool(report, queueId)
       log.info('queue.delay-told', { queueId, recipients: delayed.length })
       return true
     } catch (error) {
@@ -276,7 +276,7 @@ export class Ledger {
     return false
   }
 
-  async #spool({ header, body, record, state }: Report): Promise<void> {
+  async #spool({ header, body, record, state }: Report, about: QueueId): Promise<void> {
     const intake = this.#deps.spool.begin(record.queueId)
     try {
       await intake.write(body)
@@ -285,7 +285,7 @@ export class Ledger {
       await intake.abort()
       throw error
     }
-    this.#deps.reportSpooled(record.queueId)
+    this.#deps.reportSpooled(record.queueId, about)
   }
 
   async #write(message: QueuedMessage, state: DeliveryState, isGone: boolean): Promise<void> {

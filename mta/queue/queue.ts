@@ -4,7 +4,8 @@ import type { Log } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import type { DeliveryAttempt } from '../delivery-event.ts'
 import type { Limits } from '../limits.ts'
-import type { MessageRecord, RouteName } from '../message-record.ts'
+import type { QueueEvent } from '../mail-event.ts'
+import type { MessageRecord, RouteName, SmtpReply } from '../message-record.ts'
 import type { Attempt, Outbound, OutboundPlace } from '../outbound/deliver.ts'
 import { judgeMissingRoute } from '../outbound/outcome.ts'
 import type { HostVerdict, Outcome } from '../outbound/outcome.ts'
@@ -37,6 +38,8 @@ export interface QueueDeps {
   readonly makeReport: MakeReport
   /** Called once for each recipient of each attempt, after its result is durable. */
   readonly deliveryDone: (attempt: DeliveryAttempt) => void
+  /** Likewise of what else happens to a message. Never throws. */
+  readonly noted: (event: QueueEvent) => void
   readonly log: Log
   readonly metrics: Metrics
   /** ms since the epoch */
@@ -90,8 +93,9 @@ export class Queue {
     this.#ledger = new Ledger({
       spool: deps.spool,
       makeReport: deps.makeReport,
-      reportSpooled: (queueId) => {
+      reportSpooled: (queueId, about) => {
         this.#metrics.reportMade()
+        deps.noted({ kind: 'reported', queueId: about, report: queueId })
         this.accepted(queueId)
       },
       log: deps.log,
@@ -144,6 +148,15 @@ export class Queue {
   isActive(queueId: QueueId): boolean {
     const message = this.#messages.get(queueId)
     return message !== undefined && isBusy(message)
+  }
+
+  /** What its next hop said or did when it was given up for a while; undefined when the message waits for nothing of that kind. */
+  troubleOf(queueId: QueueId): SmtpReply | undefined {
+    const { deliveries = [] } = this.#messages.get(queueId) ?? {}
+    const waiting = deliveries.find(
+      ({ place, lane }) => place === 'ready' && lane.destination.closedUntilMs !== undefined,
+    )
+    return waiting?.lane.lastTrouble?.reply
   }
 
   /**
@@ -379,6 +392,7 @@ export class Queue {
       message.isDead = true
       for (const each of message.deliveries) this.#waiting.setAside(each)
       this.#deps.log.warn('queue.dead-letter', { queueId: message.queueId })
+      this.#deps.noted({ kind: 'dead', queueId: message.queueId })
     }
     return settled
   }

@@ -9,10 +9,13 @@ const LF = 0x0a
 const CR = 0x0d
 const SP = 0x20
 
-/** What is copied together before it is hashed: a call of the hash costs as much as some hundred octets. */
-const SCRATCH_BYTES = 16 * 1024
+/**
+ * What is copied together before it is hashed: a call of the hash costs as much as some hundred octets. Less than half a pool of Node's, or
+ * each message would get a piece of memory of its own.
+ */
+const SCRATCH_BYTES = 4000
 /** Views shorter than this are copied, not hashed on their own. */
-const SMALL_BYTES = 1024
+const SMALL_BYTES = 512
 /** So far the octets behind an irregular one are taken one by one; further where regular ones are few, for each search costs. */
 const MIN_SLOW_BYTES = 16
 const MAX_SLOW_BYTES = 1024

@@ -42,6 +42,8 @@ export interface SpoolEntry {
   readonly state: Pick<DeliveryState, 'attempts' | 'nextAttemptAt' | 'isHeld' | 'isDead'>
   /** The sender may want to hear that it is delayed, and hasn't of every recipient (DL-4). */
   readonly hasDelayToTell: boolean
+  /** Code and status of the last reply to a recipient that is still queued: `451 4.3.0`. Absent: none has been tried. */
+  readonly lastStatus?: string
   /** Process deaths with this message in hand (DU-8). Above 0: the queue delivers it alone. */
   readonly deaths: number
 }

@@ -1,5 +1,6 @@
 // What memory keeps of every message in the spool: some 300 bytes, no content (DU-5: a hundred thousand of them start up and fit).
 import { mayHearOfDelay } from '../delay-notice.ts'
+import { replyStatus } from '../message-record.ts'
 import type { DeliveryState, MessageRecord } from '../message-record.ts'
 import type { QueueId } from '../queue-id.ts'
 import type { SpoolEntry } from './contract.ts'
@@ -37,6 +38,7 @@ export class HeldMessage {
   isDead = false
   hasDelayToTell = false
   routes: readonly string[] = []
+  lastStatus: string | undefined
 
   /** The operation under way; the next one on this message waits for it. */
   busy: Promise<unknown> | undefined
@@ -66,11 +68,12 @@ export class HeldMessage {
       state.recipients.some((recipient) => recipient.kind === 'queued' && recipient.delayToldAt === undefined)
     const queued = this.recipientRoutes.filter((_, index) => state.recipients[index]?.kind === 'queued')
     this.routes = routes.share([...new Set(queued)])
+    this.lastStatus = lastStatusOf(state)
   }
 
   toEntry(): SpoolEntry {
     const { queueId, receivedAt, sizeBytes, direction, isNullSender, isOwnReport, routes, deaths } = this
-    const { attempts, nextAttemptAt, isHeld, isDead, hasDelayToTell } = this
+    const { attempts, nextAttemptAt, isHeld, isDead, hasDelayToTell, lastStatus } = this
     return {
       queueId,
       receivedAt,
@@ -82,6 +85,7 @@ export class HeldMessage {
       recipientCount: this.recipientRoutes.length,
       state: { attempts, nextAttemptAt, isHeld, isDead },
       hasDelayToTell,
+      ...(lastStatus === undefined ? {} : { lastStatus }),
       deaths,
     }
   }
@@ -90,6 +94,13 @@ export class HeldMessage {
   places(): Place[] {
     return [this.place, this.statePlace, this.markPlace].filter((place) => place !== undefined)
   }
+}
+
+function lastStatusOf({ recipients }: DeliveryState): string | undefined {
+  for (const recipient of recipients) {
+    if (recipient.kind === 'queued' && recipient.lastReply !== undefined) return replyStatus(recipient.lastReply)
+  }
+  return undefined
 }
 
 /** Equal lists of route names, kept once. Bounded: names come from the configuration, lists are short. */

@@ -5,7 +5,7 @@ import type { Metrics } from '../../common/metrics.ts'
 import type { DeliveryState } from '../message-record.ts'
 import type { QueueId } from '../queue-id.ts'
 import { SpoolDamaged, SpoolFull, SpoolUnusable } from './contract.ts'
-import type { Spool, SpoolEntry, SpoolHealth, SpoolIntake, SpooledMessage } from './contract.ts'
+import type { QuarantineEntry, Spool, SpoolEntry, SpoolHealth, SpoolIntake, SpooledMessage } from './contract.ts'
 import { Disk } from './disk.ts'
 import type { DiskHooks, VolumeSpace } from './disk.ts'
 import type { HeldMessage } from './held-message.ts'
@@ -49,6 +49,8 @@ export interface SpoolOptions {
   readonly now: () => number
   readonly log: Log
   readonly metrics?: Metrics
+  /** Called when something has been set aside, after that is durable (SF-4). */
+  readonly quarantined?: (entry: QuarantineEntry) => void
   /** For tests: how often finished messages are swept, 0 for only when `sweep` is called. */
   readonly sweepEveryMs?: number
   /** For tests: what goes wrong on the disk. */
@@ -172,6 +174,7 @@ class LogSpool implements OpenSpool {
       await store.put(entry, [found], isLarge)
       metrics?.quarantined(entry.reason)
       log.error('spool.quarantined', { ...entry })
+      options.quarantined?.(entry)
     }
     await saveUnlisted(recovered, { quarantinePart, now })
     const segmentLog = await SegmentLog.start({

@@ -83,12 +83,12 @@ test('without a relay the spool itself is opened, and what was changed is there 
   const listed = await causeway(['queue', 'list', '--config', config])
   assert.deepEqual([listed.code, listed.stderr], [0, ''])
   const [head, ...rows] = listed.stdout.toString().trimEnd().split('\n')
-  assert.match(head ?? '', /^ID +ACCEPTED +OCTETS +DIR +ROUTE +RCPTS +TRIES +NEXT TRY +STATE$/)
+  assert.match(head ?? '', /^ID +ACCEPTED +OCTETS +DIR +ROUTE +RCPTS +TRIES +NEXT TRY +STATE +WHY$/)
   assert.deepEqual(
     rows.map((row) => row.replace(/ +/g, ' ')),
     [
-      `${first} 2026-11-22T10:00:00Z 20 out owner-tenant 1 2 2026-11-22T11:00:00Z deferred`,
-      `${second} 2026-11-22T10:00:00Z 20 in mailbox 1 2 2026-11-22T11:00:00Z deferred`,
+      `${first} 2026-11-22T10:00:00Z 20 out owner-tenant 1 2 2026-11-22T11:00:00Z deferred 451 4.4.2`,
+      `${second} 2026-11-22T10:00:00Z 20 in mailbox 1 2 2026-11-22T11:00:00Z deferred 451 4.4.2`,
     ],
   )
 
@@ -108,6 +108,89 @@ test('without a relay the spool itself is opened, and what was changed is there 
       [second, true],
       [dead, false],
     ],
+  )
+})
+
+const filters: [args: string[], ids: string[]][] = [
+  [[], [first, second]],
+  [
+    ['--next-hop', '127.0.0.1'],
+    [first, second],
+  ],
+  [['--next-hop', '127.0.0.1:2900', '--route', 'mailbox'], [second]],
+  [['--next-hop', 'elsewhere.example'], []],
+  [
+    ['--older-than', '1s'],
+    [first, second],
+  ],
+  [['--older-than', '999999d'], []],
+  [
+    ['--sender', 'Alice@Contoso.example'],
+    [first, second],
+  ],
+  [['--sender', '<>', '--dead'], [dead]],
+  [['--sender', '@example.net'], []],
+  [['--recipient', '@EXAMPLE.net'], [first]],
+  [['--recipient', 'bob@contoso.example'], [second]],
+  [['--recipient', '<bob@fabrikam.example>'], [second]],
+  [['--deferred', '--direction', 'out'], [first]],
+  [['--held'], []],
+]
+for (const how of ['over the socket', 'at rest'] as const) {
+  test(`queue list with each filter, ${how}: what waits for whom, since when, from and to whom`, async (context) => {
+    const { config, directory, spool, log } = await withSpool(context)
+    await using open = new AsyncDisposableStack()
+    if (how === 'over the socket') {
+      open.defer(() => spool.close())
+      const operations = spoolOperations(spool, queueAtRest(spool, Date.now))
+      const control = await startControl({ spoolDirectory: directory, operations, log })
+      open.defer(() => control.close())
+    } else await spool.close()
+    for (const [args, ids] of filters) {
+      const { code, stdout, stderr } = await causeway(['queue', 'list', ...args, '--json', '--config', config])
+      assert.deepEqual([code, idsOf(stdout), stderr], [0, ids, ''], args.join(' '))
+    }
+  })
+}
+
+test('queue summary: by next hop and age, as text and as JSON', async (context) => {
+  const { config, spool } = await withSpool(context)
+  await spool.close()
+  const { code, stdout } = await causeway(['queue', 'summary', '--config', config])
+  assert.equal(code, 0)
+  const [head, ...rows] = stdout.toString().trimEnd().split('\n')
+  assert.match(head ?? '', /^NEXT HOP +TOTAL +HELD +≤5min .* >1280min$/)
+  assert.deepEqual(
+    rows.map((line) => line.split(/ +/).slice(0, 3)),
+    [
+      ['TOTAL', '2', '0'],
+      ['127.0.0.1:2900', '2', '0'],
+    ],
+  )
+  const json = await causeway(['queue', 'summary', '--direction', 'in', '--json', '--config', config])
+  const { lines } = JSON.parse(json.stdout.toString()) as { lines: { nextHop: string; messages: number }[] }
+  assert.deepEqual(
+    lines.map(({ nextHop, messages }) => [nextHop, messages]),
+    [
+      ['TOTAL', 1],
+      ['127.0.0.1:2900', 1],
+    ],
+  )
+})
+
+test('filters stand in place of IDs: what matches is changed, and the journal says who did it', async (context) => {
+  const { config, spool, open } = await withSpool(context)
+  await spool.close()
+  const removed = await causeway(['queue', 'remove', '--recipient', '@example.net', '--config', config])
+  assert.deepEqual([removed.code, removed.stderr], [0, '1 message removed\n'])
+  const traced = await causeway(['trace', '--id', first, '--config', config])
+  assert.equal(traced.code, 0)
+  assert.match(traced.stdout.toString(), new RegExp(`^\\S+ +${first} +removed$`, 'm'))
+  const again = await open()
+  context.after(() => again.close())
+  assert.deepEqual(
+    [...again.entries()].map(({ queueId }) => queueId),
+    [second, dead],
   )
 })
 
@@ -166,18 +249,27 @@ test('quarantine: nothing, and an entry that is not there', async (context) => {
 })
 
 const unusable: [args: string[], says: RegExp][] = [
-  [['queue'], /queue list\|show\|retry/],
-  [['queue', 'burn', '--config', 'x'], /queue list\|show\|retry/],
+  [['queue'], /queue list\|summary\|show\|retry/],
+  [['queue', 'burn', '--config', 'x'], /queue list\|summary\|show\|retry/],
   [['queue', 'list'], /--config FILE is needed/],
   [['queue', 'list', '--config', 'no-such.yaml'], /no-such\.yaml: can't be read \(ENOENT\)/],
   [['queue', 'list', first, '--config', 'x'], /takes no IDs/],
   [['queue', 'show', '--config', 'x'], /takes IDs/],
   [['queue', 'show', 'nonsense', '--config', 'x'], /"nonsense" is no queue id/],
-  [['queue', 'remove', '--config', 'x'], /either IDs or --all/],
-  [['queue', 'remove', first, '--all', '--config', 'x'], /either IDs or --all/],
-  [['queue', 'remove', first, '--dead', '--config', 'x'], /filters go with --all/],
+  [['queue', 'remove', '--config', 'x'], /either IDs, or filters, or --all/],
+  [['queue', 'remove', first, '--all', '--config', 'x'], /either IDs, or filters, or --all/],
+  [['queue', 'remove', first, '--dead', '--config', 'x'], /either IDs, or filters, or --all/],
+  [['queue', 'show', first, '--dead', '--config', 'x'], /takes IDs/],
+  [['queue', 'list', '--older-than', 'long', '--config', 'x'], /--older-than takes a length of time/],
+  [['queue', 'list', '--sender', 'contoso.com', '--config', 'x'], /--sender takes an address, or @DOMAIN, or <>/],
+  [['queue', 'list', '--recipient', '<>', '--config', 'x'], /--recipient takes an address, or @DOMAIN/],
   [['queue', 'list', '--direction', 'up', '--config', 'x'], /--direction must be out or in/],
   [['quarantine', 'export', '--config', 'x'], /takes one ID/],
+  [['quarantine', 'export', 'a', 'b', '--config', 'x'], /several, --all and --json go with --directory/],
+  [['quarantine', 'export', '--all', '--config', 'x'], /go with --directory/],
+  [['quarantine', 'export', 'a', '--output', 'f', '--directory', 'd', '--config', 'x'], /either IDs or --all/],
+  [['quarantine', 'remove', '--config', 'x'], /either IDs or --all/],
+  [['quarantine', 'remove', 'a', '--directory', 'd', '--config', 'x'], /go with quarantine export/],
 ]
 for (const [args, says] of unusable) {
   test(`causeway ${args.join(' ')}: exit code 2`, async () => {

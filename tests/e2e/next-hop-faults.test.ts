@@ -18,7 +18,7 @@ const ACTS: readonly Act[] = [
   { silent: true },
   { raw: Buffer.alloc(2 ** 20, '250-more\r\n') },
   '421 4.3.2 bye',
-  { slowly: '250 2.0.0 one octet a second\r\n', everyMs: 1_000 },
+  { slowly: '450 4.2.1 one octet a second\r\n', everyMs: 1_000 },
   { early: '250 2.0.0 ok' },
 ]
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { privacyKey, recipientTag } from '../../mta/privacy.ts'
+import { messageIdTag, PRIVACY_LEVELS, privacyKey, recipientTag } from '../../mta/privacy.ts'
 import type { Privacy } from '../../mta/privacy.ts'
 
 const key = privacyKey('secret of the project')
@@ -32,4 +32,14 @@ test('PR-2 one person has one tag, whatever the case; two have two; another proj
 
 test('PR-2 the same local part in two domains has two hashes', () => {
   assert.notEqual(hash('alice@contoso.example'), hash('alice@fabrikam.example'))
+})
+
+test('a Message-ID is found with and without its brackets, at every level; only `plain` shows it', () => {
+  for (const privacy of PRIVACY_LEVELS) {
+    const tag = messageIdTag('<canary@contoso.example>', privacy, 'key')
+    assert.equal(messageIdTag('canary@contoso.example', privacy, 'key'), tag)
+    assert.equal(tag.includes('canary'), privacy === 'plain')
+    assert.notEqual(messageIdTag('Canary@contoso.example', privacy, 'key'), tag)
+  }
+  assert.equal(messageIdTag('x'.repeat(5_000), 'plain', 'key').length, 250)
 })

@@ -87,6 +87,7 @@ test('the minimal configuration is taken as it is printed, every default filled 
       giveUpNullSenderAfter: 172_800_000,
       warnAfter: 14_400_000,
     },
+    journal: { keepDays: 30, maxDayBytes: 2 ** 31 },
     privacy: 'hashed',
     postmaster: undefined,
     log: { level: 'info' },

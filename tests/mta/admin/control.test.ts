@@ -85,7 +85,17 @@ test('the socket is for the operator only: 0600', async (context) => {
 test('what the client asks is what the relay is asked, and the answer comes back whole', async (context) => {
   const { asked, operations } = recordedOperations()
   const { client } = await serve(context, operations)
-  const filter = { direction: 'out', route: 'owner-tenant', isHeld: true, isDead: false } as const
+  const filter = {
+    direction: 'out',
+    route: 'owner-tenant',
+    routes: ['owner-tenant', 'mx:example.net'],
+    receivedBefore: 1_700_000_000_000,
+    isDeferred: true,
+    sender: '<>',
+    recipient: '@example.net',
+    isHeld: true,
+    isDead: false,
+  } as const
   const listed: QueueItem[] = []
   for await (const each of client.list(filter)) listed.push(each)
   assert.equal(listed.length, 1)
@@ -171,6 +181,10 @@ const bad: [method: string, path: string, body: string | undefined, status: numb
   ['POST', '/queue/remove', '{"all":{"direction":"up"}}', 400],
   ['POST', '/queue/remove', '{"all":{"dead":true}}', 400],
   ['GET', '/queue?isHeld=maybe', undefined, 400],
+  ['POST', '/queue/remove', '{"all":{"receivedBefore":true}}', 400],
+  ['POST', '/queue/remove', '{"all":{"routes":[1]}}', 400],
+  ['POST', '/queue/remove', '{"all":{"sender":null}}', 400],
+  ['POST', '/queue/remove', '{"all":{"isDeferred":"perhaps"}}', 400],
   ['POST', '/queue/remove', 'not json', 400],
   ['POST', '/queue/remove', '{"ids":["nonsense"]}', 400],
   ['POST', '/queue/remove', '{"ids":"01JDA2B3C4XY5Z6Q"}', 400],

@@ -79,7 +79,11 @@ test('several parts are one queue: listed in order of acceptance, shown and chan
 test('a message that is busy in one part is not unknown because the others don’t have it', async (t) => {
   const [first, second] = [await aSpool(t), await aSpool(t)]
   await add(first, id(1), 1_000)
-  const busy = spoolOperations(first, { isActive: () => true, change: () => Promise.resolve('busy') })
+  const busy = spoolOperations(first, {
+    isActive: () => true,
+    troubleOf: () => undefined,
+    change: () => Promise.resolve('busy'),
+  })
   assert.deepEqual(await overAll([operations(second), busy]).change('remove', { ids: [id(1)] }), {
     changed: [],
     busy: [id(1)],

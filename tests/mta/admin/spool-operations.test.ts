@@ -122,6 +122,14 @@ const filters: [filter: QueueFilter, ids: QueueId[]][] = [
   [{ direction: 'in' }, [second]],
   [{ route: 'owner-tenant', isDead: false }, [first, third]],
   [{ direction: 'in', isHeld: true }, []],
+  [{ routes: ['mailbox', 'mx:x.example'] }, [second]],
+  [{ isDeferred: true }, [first, second]],
+  [{ receivedBefore: 0 }, []],
+  [{ sender: '<>' }, [fourth]],
+  [{ sender: 'ALICE@contoso.example', isHeld: false }, [first, second, fourth]],
+  [{ sender: '@fabrikam.example' }, [first, second, third]],
+  [{ recipient: '@x.example' }, [second]],
+  [{ recipient: '@ample.net' }, []],
 ]
 for (const [filter, ids] of filters) {
   test(`list ${JSON.stringify(filter)} gives what matches, in order of acceptance`, async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Policy } from '../../../rewrite-rules/index.ts'
+import type { AcceptedMail } from '../../../mta/mail-event.ts'
 import { DEFAULT_POLICY, formatMarker } from '../../../rewrite-rules/index.ts'
 import { MARKER, ReceivingRelay } from './receiving-relay.ts'
 import type { Accepted, ReceivingRelayOptions } from './receiving-relay.ts'
@@ -67,6 +68,17 @@ test('R79 Received on top, then the marker, then the rewritten header; the body 
   assert.equal(accepted.body, 'line\r\n.\r\n..dots\r\n\r\ntrailing \t\r\n')
   assert.equal(accepted.record.headerBytes, accepted.header.length)
   assert.equal(accepted.record.bodyBytes, accepted.body.length)
+})
+
+test('DL-5 whether a machine sent it is recorded, as its header says', async () => {
+  for (const [field, isAutomatic] of [
+    ['Auto-Submitted: auto-replied', true],
+    ['List-Id: <news.contoso.com>', true],
+    ['Precedence: first-class', false],
+  ] as const) {
+    const { accepted } = await pass({ content: `From: Alice <alice@contoso.com>\r\n${field}\r\n\r\nhello\r\n` })
+    assert.equal(accepted?.record.isAutomatic, isAutomatic, field)
+  }
 })
 
 test('R76 the marker counts on from the valid ones of the same direction', async () => {
@@ -386,6 +398,26 @@ test('DU-1 the 250 is written when the message is durable, and before the queue 
     ['durable', 'announced', 'read'],
     'the queue hears of it only in the turn of the loop in which the 250 left',
   )
+  client.quit()
+})
+
+test('what the delivery journal is told of an accepted message: its record, its Message-ID as it came, and who sent it', async () => {
+  const told: AcceptedMail[] = []
+  await using relay = await ReceivingRelay.start({
+    deps: ({ log }) => ({ log, accepted: (_, mail) => void told.push(mail) }),
+  })
+  const client = await TranscriptClient.hello(relay.port)
+  await submit(client, { content: 'Subject: x\r\nMessage-ID: <one@contoso.com>\r\n\r\n' })
+  await submit(client, { content: 'Subject: without\r\n\r\n' })
+  await client.say('NOOP', 250)
+  assert.deepEqual(
+    told.map(({ messageId, client: from }) => [messageId, from]),
+    [
+      ['<one@contoso.com>', '127.0.0.1'],
+      ['', '127.0.0.1'],
+    ],
+  )
+  assert.ok(told.every(({ record }) => record.recipients.length > 0))
   client.quit()
 })
 

@@ -699,3 +699,30 @@ test('a crash at any write leaves the message queued or its result and report on
     assert.equal(after.spool.stored.size, 0)
   }
 })
+
+test('a report that was made and a dead letter are told, each once it is durable', async () => {
+  const made = world()
+  made.outbound.answer = all(failed)
+  made.queue.start()
+  const id = await accept(made)
+  await settle()
+  // Its report is refused too.
+  const [told, dead] = made.noted
+  assert.ok(told?.kind === 'reported' && told.queueId === id)
+  assert.deepEqual(dead, { kind: 'dead', queueId: told.report })
+  assert.equal(made.noted.length, 2)
+})
+
+test('a message that waits behind a host that was given up says why, tried or not', async () => {
+  const made = world()
+  made.outbound.answer = DOWN
+  made.queue.start()
+  const tried = await accept(made)
+  await settle()
+  const untried = await accept(made)
+  await settle()
+  for (const id of [tried, untried]) assert.equal(made.queue.troubleOf(id)?.status, '4.4.1')
+  made.outbound.answer = all(delivered)
+  await made.clock.pass(2 * MINUTE_MS)
+  assert.equal(made.queue.troubleOf(untried), undefined)
+})

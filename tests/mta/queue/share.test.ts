@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { mayTakePlace } from '../../../mta/queue/share.ts'
+import { recipient } from '../outbound/fixtures.ts'
+import { accept, settle, world } from './world.ts'
 
 const rows: [running: number, runningInAll: number, limit: number, isWell: boolean, mayTake: boolean, why: string][] = [
   [0, 0, 100, false, true, 'nothing is under way'],
@@ -42,3 +44,27 @@ test('property: however many hosts hang, one that works finds a place; and one a
     }),
   )
 })
+
+for (const hanging of [5, 30, 150]) {
+  test(`DL-3: ${hanging} hosts that hang leave places to one that works, whether it was busy before them or not`, async () => {
+    const names = Array.from({ length: hanging }, (_, number) => `tenant:hangs-${number}`)
+    const routes = Object.fromEntries(
+      [...names, 'tenant:well'].map((name) => [
+        name,
+        { host: `${name.slice(7)}.example`, port: 25, tls: 'none' as const },
+      ]),
+    )
+    const w = world({ routes })
+    w.queue.start()
+    w.outbound.answer = ({ hop }) => (hop.host === 'well.example' ? {} : new Promise(() => {}))
+    const send = (route: string) => accept(w, { recipients: [recipient('x@a.example', { route })] })
+    const delivered = () => w.events.filter(({ result }) => result === 'delivered').length
+    await send('tenant:well') // so that it is known to work
+    await settle()
+    for (let round = 0; round < 25; round++) for (const name of names) await send(name)
+    await settle()
+    for (let i = 0; i < 50; i++) await send('tenant:well')
+    await settle()
+    assert.equal(delivered(), 51)
+  })
+}

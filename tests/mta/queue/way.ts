@@ -73,6 +73,7 @@ export async function way(
       metrics,
     }),
     makeReport: options.makeReport ?? simpleReport,
+    noted: () => {},
     deliveryDone: (attempt) => void events.push(attempt),
     log,
     metrics,

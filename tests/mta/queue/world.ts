@@ -3,6 +3,7 @@ import { Registry } from 'prom-client'
 import type { Log } from '../../../common/log.ts'
 import type { DeliveryAttempt } from '../../../mta/delivery-event.ts'
 import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
+import type { QueueEvent } from '../../../mta/mail-event.ts'
 import type { DeliveryState, MessageRecord } from '../../../mta/message-record.ts'
 import type { Attempt, Outbound } from '../../../mta/outbound/deliver.ts'
 import type { HostVerdict, Outcome } from '../../../mta/outbound/outcome.ts'
@@ -172,6 +173,7 @@ export interface World {
   readonly outbound: FakeOutbound
   readonly queue: Queue
   readonly events: DeliveryAttempt[]
+  readonly noted: QueueEvent[]
   readonly logged: string[]
   readonly metrics: Registry
 }
@@ -189,6 +191,7 @@ export function world(options: WorldOptions = {}): World {
   const spool = options.spool ?? new MemorySpool()
   const outbound = new FakeOutbound(clock)
   const events: DeliveryAttempt[] = []
+  const noted: QueueEvent[] = []
   const logged: string[] = []
   const metrics = new Registry()
   const queue = new Queue({
@@ -201,6 +204,7 @@ export function world(options: WorldOptions = {}): World {
     outbound,
     makeReport: options.makeReport ?? simpleReport,
     deliveryDone: (attempt) => void events.push(attempt),
+    noted: (event) => void noted.push(event),
     log: listLog(logged),
     metrics,
     now: () => clock.wallMs,
@@ -208,7 +212,7 @@ export function world(options: WorldOptions = {}): World {
     random: options.random ?? (() => 0.5),
     timer: clock.timer,
   })
-  return { clock, spool, outbound, queue, events, logged, metrics }
+  return { clock, spool, outbound, queue, events, noted, logged, metrics }
 }
 
 export function listLog(logged: string[]): Log {

@@ -1,0 +1,130 @@
+// `doctor`: observes, and gives each observation to its judgement, in the order a person would look. Nothing is changed. (OP-5)
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { nextHopOf } from '../outbound/route.ts'
+import { smartHosts } from '../route-names.ts'
+import { loadSettings, SettingsFault } from '../settings.ts'
+import type { Settings } from '../settings.ts'
+import { faultText } from '../settings-fault.ts'
+import { Disk } from '../spool/disk.ts'
+import { judgeCertificate, observeCertificate } from './certificates.ts'
+import type { CertificateFile } from './certificates.ts'
+import { judgeFile, judgeSpoolFiles, observeFile, observeSpoolFiles } from './files.ts'
+import { fault, ok, warning } from './finding.ts'
+import type { Finding } from './finding.ts'
+import { judgeInstallation, observeInstallation } from './installation.ts'
+import { holderOf, judgeMachine, observeMachine } from './machine.ts'
+import { judgeExposure, judgeListener, judgeNextHop, observeNextHop, observePort } from './network.ts'
+import { countQuarantined, judgeKey, judgeQuarantine, judgeRoom, observeKey } from './spool-state.ts'
+import { judgeRunning, judgeTable, observeRunning, observeTable } from './table-state.ts'
+
+/** @param root  of the checkout or image */
+export async function examineInstallation(root: string): Promise<Finding[]> {
+  return judgeInstallation(await observeInstallation(root))
+}
+
+export async function examineRelay(configFile: string, now: () => number): Promise<Finding[]> {
+  let settings: Settings
+  try {
+    settings = await loadSettings(configFile)
+  } catch (error) {
+    if (!(error instanceof SettingsFault)) throw error
+    return error.faults.map((each) => fault('configuration', faultText(each), 'see docs/relay-configuration.md'))
+  }
+  const findings: Finding[] = [
+    ok('configuration', settings.file),
+    ...settings.warnings.map((text) => warning('configuration', text, 'see docs/relay-configuration.md')),
+  ]
+  const spool = await examineSpool(settings)
+  const pids = await Promise.all(spool.parts.map(holderOf))
+  const pid = pids.find((each) => each !== undefined)
+  findings.push(...spool.findings, ...judgeMachine(await observeMachine(pid, spool.newestMs, now())))
+
+  const table = await observeTable(settings.table.file)
+  const wanted = { file: settings.table.file, project: settings.project, maxAgeMs: settings.limits.maxTableAgeMs }
+  findings.push(judgeTable(wanted, table, now()))
+  findings.push(...(await examineCertificates(certificateFiles(settings), now())))
+  findings.push(...(await examineNetwork(settings, pid !== undefined)))
+  if (pid === undefined) findings.push(warning('relay', 'no relay has the spool open', 'start it'))
+  else if (settings.metrics === undefined)
+    findings.push(warning('relay', 'runs, but without `metrics` nobody can see whether it is ready', 'add `metrics`'))
+  else
+    findings.push(
+      judgeRunning(await observeRunning(settings.metrics), table.kind === 'read' ? table.version : undefined),
+    )
+  return findings
+}
+
+async function examineSpool({ file, spool, marker, table, limits }: Settings) {
+  const directory = await observeFile(spool.directory)
+  const owner = directory.kind === 'there' ? directory.uid : undefined
+  const parts = [spool.directory, ...(await workerParts(spool.directory))]
+  const findings = [
+    judgeFile('spool-directory', spool.directory, 'secret', directory, owner),
+    judgeFile('spool-key-file', spool.key.file, 'secret', await observeFile(spool.key.file), owner),
+    judgeFile('marker-file', marker.file, 'secret', await observeFile(marker.file), owner),
+    judgeFile('configuration-file', file, 'trusted', await observeFile(file), owner),
+  ]
+  if (existsSync(table.file))
+    findings.push(judgeFile('table-file', table.file, 'trusted', await observeFile(table.file), owner))
+  if (owner === undefined) return { findings, parts, newestMs: undefined }
+  const files = await observeSpoolFiles(spool.directory, owner)
+  const keys = await Promise.all(
+    parts.map(async (part) => judgeKey(await observeKey(spool.key.file, part, spool.project), part)),
+  )
+  const quarantined = await Promise.all(parts.map(countQuarantined))
+  findings.push(
+    judgeSpoolFiles(files, spool.directory),
+    ...keys,
+    judgeRoom(limits, new Disk(spool.directory).space(), spool.directory),
+    judgeQuarantine(quarantined.reduce((sum, each) => sum + each, 0)),
+  )
+  return { findings, parts, newestMs: files.newestMs }
+}
+
+/** A relay with several workers has a spool in each of these. */
+async function workerParts(directory: string): Promise<string[]> {
+  if (!existsSync(directory)) return []
+  const names = (await readdir(directory)).filter((name) => /^worker-\d{1,4}$/.test(name))
+  return names.toSorted().map((name) => join(directory, name))
+}
+
+/** Every certificate that the configuration names. */
+function certificateFiles({ certificates, tenants = [] }: Settings): CertificateFile[] {
+  return [
+    ...certificates.map((files, index) => ({ use: `certificates[${index}]`, ...files })),
+    ...tenants.flatMap(({ clientCertificate }, index) =>
+      clientCertificate === undefined ? [] : [{ use: `tenants[${index}].clientCertificate`, ...clientCertificate }],
+    ),
+  ]
+}
+
+async function examineCertificates(files: readonly CertificateFile[], now: number): Promise<Finding[]> {
+  if (files.length === 0) return [ok('certificate', 'the configuration names none')]
+  return Promise.all(files.map(async (file) => judgeCertificate(file, await observeCertificate(file), now)))
+}
+
+async function examineNetwork(settings: Settings, isRunning: boolean): Promise<Finding[]> {
+  const { listeners, metrics } = settings
+  const fixed = listeners.filter(({ port }) => port !== 0)
+  const open = fixed.map(async (listener) =>
+    judgeListener(listener, await observePort(reachable(listener.address), listener.port), isRunning),
+  )
+  const hops = Object.entries(smartHosts(settings)).map(async ([name, route]) => {
+    const { hostPort, host, port } = nextHopOf(route)
+    return judgeNextHop(name, hostPort, await observeNextHop(host, port))
+  })
+  return [
+    ...(await Promise.all(open)),
+    ...(metrics === undefined
+      ? []
+      : [judgeExposure('metrics', metrics.address, metrics.port, 'it tells how much mail flows')]),
+    ...(await Promise.all(hops)),
+  ]
+}
+
+/** An address that means "all of this machine's" is reached by one of them. */
+function reachable(address: string): string {
+  return address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address
+}
