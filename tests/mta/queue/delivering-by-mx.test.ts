@@ -55,7 +55,7 @@ function queueOver(world: MxWorld) {
     queue,
     metrics,
     [Symbol.asyncDispose]: () => queue.drain(AbortSignal.abort()),
-    async send(...paths: string[]) {
+    send: async (...paths: string[]) => {
       const recipients = paths.map((path) => recipient(path, { route: mxRoute(path.slice(path.indexOf('@') + 1)) }))
       queue.accepted(await intake(spool, clock, { recipients }))
     },
