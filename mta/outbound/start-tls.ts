@@ -12,7 +12,7 @@ import type { TlsIdentity } from './tls-identity.ts'
  * What TLS with a host must be before it is given mail. `name` is told to the host (SNI), and what the certificate is judged by.
  *
  * - `none`: cleartext, which the configuration allows to this machine only
- * - `may`: whatever the host offers; `expected` when it is known what a stricter policy would ask for, so that reports can tell
+ * - `may`: whatever the host offers; what its certificate is worth is told all the same, for reports
  * - `encrypt`: TLS, whoever the host is (RFC 7672 §2.2: TLSA records that nobody can use)
  * - `verify`: a certificate with that name, of an authority that is believed
  * - `dane`: a certificate that `judge` accepts

@@ -21,7 +21,9 @@ export class TlsIdentities {
   readonly #credentials: () => OutboundCredentials
   readonly #mxTrust: string | undefined
   #madeFrom: OutboundCredentials | undefined
-  #made = new Map<string, TlsIdentity>()
+  readonly #made = new Map<string, TlsIdentity>()
+  /** Of whom each was made. */
+  readonly #hops = new Map<string, NextHop>()
 
   /** @param mxTrust  file of the authorities that mail exchangers are believed by; undefined: the public ones */
   constructor(credentials: () => OutboundCredentials, mxTrust?: string) {
@@ -39,17 +41,15 @@ export class TlsIdentities {
     const parts = this.#partsOf(hop, credentials)
     const made = { id: idOf(key, parts), context: contextOf(parts), session: undefined }
     this.#made.set(key, made)
-    this.#parts.set(key, hop)
+    this.#hops.set(key, hop)
     return made
   }
-
-  readonly #parts = new Map<string, NextHop>()
 
   /** A reload that changes nothing of an identity leaves it, its connections and its session as they are. */
   #forgetChanged(credentials: OutboundCredentials): void {
     this.#madeFrom = credentials
     for (const [key, identity] of this.#made) {
-      const hop = this.#parts.get(key)
+      const hop = this.#hops.get(key)
       if (hop === undefined || idOf(key, this.#partsOf(hop, credentials)) !== identity.id) this.#made.delete(key)
     }
   }

@@ -17,6 +17,8 @@ export interface MxWorld extends AsyncDisposable {
   readonly dns: DnsServer
   readonly port: number
   readonly pool: Connections
+  /** What `pool` delivers by. */
+  readonly mx: MxDeps
   readonly reports: Parameters<ReportTls>[0][]
   /** A host at 127.0.0.`last`. */
   host(last: number, options?: NextHopOptions): Promise<NextHop>
@@ -37,28 +39,30 @@ export async function mxWorld(mx: Partial<MxDeps> = {}, more: Partial<Connection
     monotonicMs: () => performance.now(),
     waitMs: 200,
   })
+  const deps: MxDeps = {
+    dns: client,
+    mayConnect: addressRules(['127.0.0.0/8']),
+    ownName: 'relay.example',
+    isOwnAddress: () => false,
+    usesDane: false,
+    sts: undefined,
+    reports: { note: (session) => void reports.push(session), noteUnfetched: () => {} },
+    trust: undefined,
+    random: Math.random,
+    now: Date.now,
+    monotonicMs: () => performance.now(),
+    ...mx,
+  }
   const pool = connections({
     timeouts: { ...SHORT_TIMEOUTS, greeting: 2_000, hello: 2_000, command: 2_000, tls: 2_000 },
-    mx: {
-      dns: client,
-      mayConnect: addressRules(['127.0.0.0/8']),
-      ownName: 'relay.example',
-      isOwnAddress: () => false,
-      usesDane: false,
-      sts: undefined,
-      reports: { note: (session) => void reports.push(session), noteUnfetched: () => {} },
-      trust: undefined,
-      random: Math.random,
-      now: Date.now,
-      monotonicMs: () => performance.now(),
-      ...mx,
-    },
+    mx: deps,
     ...more,
   })
   return {
     dns,
     port,
     pool,
+    mx: deps,
     reports,
     async host(last, options = {}) {
       const host = await NextHop.start({ ...options, port, address: `127.0.0.${last}` })
