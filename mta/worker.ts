@@ -16,6 +16,8 @@ import { makeReport } from './bounce/report-message.ts'
 import { certificateMetrics } from './certificate-metrics.ts'
 import { certificatesInUse, CurrentCredentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
+import { mayWantVerification } from './inbound/attestation.ts'
+import type { VerifierOf } from './inbound/attestation.ts'
 import { ConnectionSlots } from './inbound/connection-slots.ts'
 import { createInboundMetrics } from './inbound/inbound-metrics.ts'
 import { LargeParts } from './inbound/large-parts.ts'
@@ -27,6 +29,7 @@ import { openJournal } from './journal/open-journal.ts'
 import { CurrentTable } from './mapping/current-table.ts'
 import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
+import { hostPort } from './outbound/route.ts'
 import { startMxDelivery } from './outbound/mx-delivery.ts'
 import { privacyKey, recipientTag } from './privacy.ts'
 import { newQueueId } from './queue-id.ts'
@@ -173,8 +176,7 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     const slots = new ConnectionSlots(settings.limits)
     const tenants = settings.tenants && new Tenants(settings.tenants)
     const probeRate = new ProbeRate()
-    const dns = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 })
-    const resolveTxt = (name: string) => dns.resolveTxt(name)
+    const verifierOf = mayWantVerification(settings) ? await loadVerifier(settings, now) : undefined
     const listeners: Listener[] = []
     let isStopping = false
     const readiness = (): Readiness => {
@@ -220,8 +222,8 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           proof: settings.proof,
           tokens: () => credentials.get().tokens,
           signingKeys: () => credentials.get().signing,
-          resolveTxt,
-          hasMx: false,
+          verifierOf,
+          hasMx: settings.mx !== undefined,
           nonces: () => credentials.get().nonces,
           probeRate,
           marker: markerKeys,
@@ -281,6 +283,14 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     await opened.disposeAsync()
     throw error
   }
+}
+
+async function loadVerifier({ mx }: Settings, now: () => number): Promise<VerifierOf> {
+  const { MessageVerifier } = await import('./sign/verify.ts')
+  const dns = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 })
+  if (mx?.resolver !== undefined)
+    dns.setServers(mx.resolver.servers.map(({ address, port }) => hostPort(address, port)))
+  return (received) => new MessageVerifier(received, { resolve: (name) => dns.resolveTxt(name), now: now() })
 }
 
 function gauges(

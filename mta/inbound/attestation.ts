@@ -4,6 +4,7 @@ import { applyEdits, NO_HEADER_LIMITS, scanHeader } from '../../rewrite-rules/in
 import type { Direction, HeaderBlock, Policy } from '../../rewrite-rules/index.ts'
 import type { SigningKeys } from '../credentials.ts'
 import type { ProofSettings } from '../settings-routes.ts'
+import type { Settings } from '../settings.ts'
 import { planSeal } from '../sign/arc.ts'
 import { authenticationResults } from '../sign/authentication-results.ts'
 import { BodyHash } from '../sign/body-hash.ts'
@@ -12,19 +13,21 @@ import { signMessage } from '../sign/sign-message.ts'
 import { staleSignatures } from '../sign/stale-dkim.ts'
 import { findDkimProof, hasSignatures } from '../sign/verification.ts'
 import type { DkimProof, Verification } from '../sign/verification.ts'
-import { MessageVerifier } from '../sign/verify.ts'
-import type { ResolveTxt } from '../sign/verify.ts'
+import type { MessageVerifier } from '../sign/verify.ts'
 import type { RouteKind } from './plan-routes.ts'
 
 export interface AttestationDeps {
   readonly authservId: string
   readonly keys: SigningKeys
-  readonly resolveTxt: ResolveTxt
+  /** undefined: this relay's settings never ask for it, and what it takes isn't loaded. */
+  readonly verifierOf: VerifierOf | undefined
   /** @param domain  lower case, A-labels */
   readonly isProjectDomain: (domain: string) => boolean
   /** ms since the epoch */
   readonly now: () => number
 }
+
+export type VerifierOf = (received: HeaderBlock) => MessageVerifier
 
 export interface AttestedMessage {
   readonly received: HeaderBlock
@@ -64,9 +67,7 @@ export class Attestation {
     this.#message = message
     this.#isVerificationWanted = wantsVerification(message, deps.keys)
     this.#verifier =
-      this.#isVerificationWanted && hasSignatures(message.received)
-        ? new MessageVerifier(message.received, { resolve: deps.resolveTxt, now: deps.now() })
-        : undefined
+      this.#isVerificationWanted && hasSignatures(message.received) ? deps.verifierOf?.(message.received) : undefined
     const { dkim, seal } = deps.keys
     const signs = dkim.domains.length > 0 || seal !== undefined || message.policy.staleDkim === 'remove-own'
     this.#bodyHash = signs ? new BodyHash('relaxed') : undefined
@@ -153,3 +154,16 @@ function wantsVerification({ direction, policy, need }: AttestedMessage, { dkim,
   // Of mail `in` a signature of ours only takes the place of one that verified; and `keep-dkim` asks what verified covers.
   return direction === 'in' && (policy.inHeaders === 'keep-dkim' || dkim.domains.length > 0)
 }
+
+/** Whether any message can want it. What it takes costs 30 MB and a quarter of a second to load. */
+export function mayWantVerification({ listeners, policy, proof, dkim, seal }: VerificationSettings): boolean {
+  return (
+    proof.need !== 'token' ||
+    policy.staleDkim === 'remove-own' ||
+    policy.inHeaders === 'keep-dkim' ||
+    (seal !== undefined && policy.arc !== 'off') ||
+    (dkim.length > 0 && listeners.some(({ direction }) => direction !== 'out'))
+  )
+}
+
+export type VerificationSettings = Pick<Settings, 'listeners' | 'policy' | 'proof' | 'dkim' | 'seal'>

@@ -23,11 +23,11 @@ import type { QueueId } from '../queue-id.ts'
 import type { ProofSettings } from '../settings-routes.ts'
 import { keptFieldLists } from '../sign/verification.ts'
 import type { Verification } from '../sign/verification.ts'
-import type { ResolveTxt } from '../sign/verify.ts'
 import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
 import type { Spool, SpoolIntake } from '../spool/contract.ts'
 import type { Tenants } from '../tenants.ts'
 import { Attestation } from './attestation.ts'
+import type { VerifierOf } from './attestation.ts'
 import { acceptedRecord, collapsedPaths, firstState } from './accepted-record.ts'
 import type { InboundMetrics } from './inbound-metrics.ts'
 import { LargePartsFull } from './large-parts.ts'
@@ -45,7 +45,7 @@ export interface ReceiveDeps {
   readonly name: string
   readonly authservId: string
   readonly signingKeys: () => SigningKeys
-  readonly resolveTxt: ResolveTxt
+  readonly verifierOf: VerifierOf | undefined
   /** Of the listener; undefined: the token of each message tells it (R5). */
   readonly direction: Direction | undefined
   readonly limits: Limits
@@ -179,10 +179,10 @@ export class Reception implements Receiving {
   }
 
   #attest(received: HeaderBlock, direction: Direction): Attestation {
-    const { authservId, signingKeys, resolveTxt, tenants, proof, now } = this.#deps
+    const { authservId, signingKeys, verifierOf, tenants, proof, now } = this.#deps
     const isProjectDomain = (domain: string): boolean => tenants?.ownerOf(domain) !== undefined
     return new Attestation(
-      { authservId, keys: signingKeys(), resolveTxt, isProjectDomain, now },
+      { authservId, keys: signingKeys(), verifierOf, isProjectDomain, now },
       { received, direction, policy: this.#pinned.policy, need: this.#isTrusted ? undefined : proof.need },
     )
   }

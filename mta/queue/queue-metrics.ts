@@ -3,7 +3,6 @@ import { Counter, Gauge, Histogram } from '../../common/metrics.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import type { DeliveryResult } from '../delivery-event.ts'
 import type { RouteName } from '../message-record.ts'
-import { mxDomain } from '../route-names.ts'
 
 export const QUEUE_PLACES = ['active', 'ready', 'waiting', 'held', 'dead'] as const
 /**
@@ -59,7 +58,7 @@ export function queueMetrics(metrics: Metrics, takeCensus: () => QueueCensus): Q
   })
   const reports = new Counter({ name: 'causeway_queue_reports_total', help: 'Reports made for senders', registers })
   return {
-    recipientDone: (result, route) => recipients.inc({ result, route: mxDomain(route) === undefined ? route : 'mx' }),
+    recipientDone: (result, route) => recipients.inc({ result, route }),
     delivered: (afterMs) => seconds.observe(afterMs / 1000),
     reportMade: () => reports.inc(),
   }

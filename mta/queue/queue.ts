@@ -26,7 +26,7 @@ import type { Delivery, Lane, QueuedMessage } from './queued-message.ts'
 import { giveUpAfterMs, isGivenUp, isLate, longestWaitMs, messageAgeMs, retryDelayMs } from './schedule.ts'
 import type { Tries } from './schedule.ts'
 import { mayTakePlace } from './share.ts'
-import { head, Waiting } from './waiting.ts'
+import { head, leave, Waiting } from './waiting.ts'
 
 export interface QueueDeps {
   readonly spool: Spool
@@ -247,6 +247,7 @@ export class Queue {
       if (lane.hop !== undefined && !this.#mayTakePlace(lane)) return false
       const place = lane.hop && this.#deps.outbound.place(lane.hop)
       if (lane.hop !== undefined && place === undefined) return false
+      leave(suspect === undefined ? lane.ready : lane.suspects, delivery)
       if (suspect !== undefined) this.#suspect = suspect.message
       void this.#attempt(delivery, place)
     }
@@ -491,7 +492,7 @@ export class Queue {
     lane.isLookedAfter = true
     for (const delivery of [...lane.suspects, ...lane.ready].filter((each) => this.#isToBeLookedAfter(each))) {
       if (this.#state !== 'running') break
-      if (!this.#isToBeLookedAfter(delivery)) continue // delivered meanwhile, or in the line twice
+      if (!this.#isToBeLookedAfter(delivery)) continue // delivered meanwhile
       if (this.#isOver(delivery, this.#sharedTries(delivery))) await this.#giveUp(delivery)
       else await this.#tellDelay(delivery)
     }

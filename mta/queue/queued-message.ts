@@ -41,6 +41,8 @@ export interface Delivery extends Due {
   readonly message: QueuedMessage
   readonly lane: Lane
   place: DeliveryPlace
+  /** It stands in a line of its lane, `ready` or not. */
+  isInLine: boolean
   /** Over; counts on from what the spool has. */
   attempts: number
   /** Running time of the first attempt in this process. */
@@ -108,6 +110,7 @@ export function addDeliveries(message: QueuedMessage, entry: SpoolEntry, laneOf:
       message,
       lane,
       place: 'aside',
+      isInLine: false,
       attempts,
       firstTriedMs: undefined,
       isDelayTold: !entry.hasDelayToTell,

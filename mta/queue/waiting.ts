@@ -124,8 +124,9 @@ export class Waiting {
     delivery.place = 'ready'
     delivery.readySinceMs = this.#deps.monotonicMs()
     const { lane, message } = delivery
-    const line = message.deaths > 0 ? lane.suspects : lane.ready
-    line.push(delivery)
+    // Once in a line, however often it was out of turn: one that stood there twice would be looked after twice, and stand there four times.
+    if (!delivery.isInLine) (message.deaths > 0 ? lane.suspects : lane.ready).push(delivery)
+    delivery.isInLine = true
     this.#takeTurn(lane)
   }
 
@@ -176,7 +177,13 @@ export class Waiting {
 export function head(line: Fifo<Delivery>): Delivery | undefined {
   for (let first = line.first; first !== undefined; first = line.first) {
     if (first.place === 'ready') return first
-    line.shift()
+    leave(line, first)
   }
   return undefined
+}
+
+/** Takes the first of a line out of it. */
+export function leave(line: Fifo<Delivery>, first: Delivery): void {
+  line.shift()
+  first.isInLine = false
 }

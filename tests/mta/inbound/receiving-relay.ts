@@ -131,7 +131,7 @@ export class ReceivingRelay implements AsyncDisposable {
       proof: { need: 'token', crossTenantId: 'count' },
       tokens: () => new ProofTokens(),
       signingKeys: () => ({ dkim: DkimKeys.none, seal: undefined }),
-      resolveTxt: () => Promise.reject(new Error('unreachable: this relay verifies nothing')),
+      verifierOf: undefined,
       hasMx: false,
       nonces: () => [],
       probeRate: new ProbeRate(),

@@ -35,6 +35,7 @@ function queueOver(world: MxWorld) {
       metrics,
     }),
     makeReport: simpleReport,
+    noted: () => {},
     deliveryDone: (attempt) => void events.push(attempt),
     log: listLog([]),
     metrics,
