@@ -3,9 +3,10 @@
 // limits that are meant for strangers. Needs root and Debian's postfix and postfix-lmdb.
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
-import { openSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { existsSync, openSync, readFileSync } from 'node:fs'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,11 +30,21 @@ interface Case {
   readonly memoryMustMb?: number
   /** Mail comes over TLS, by a listener of its own. */
   readonly isSecure?: true
+  /** Both sign, RSA-2048, with a relay and a Postfix of their own. */
+  readonly isSigned?: true
 }
 
 const KIB = 1024
 const CASES: readonly Case[] = [
   { name: '20-sessions', args: ['--sessions', '20'], count: [8000, 3000], must: 2.5, aim: 4 },
+  {
+    name: '20-sessions-dkim',
+    args: ['--sessions', '20', '--sink-expect-dkim'],
+    count: [5000, 2000],
+    must: 3,
+    aim: 5,
+    isSigned: true,
+  },
   { name: '100-sessions', args: ['--sessions', '100'], count: [8000, 3000], must: 3, aim: 6 },
   { name: '1-session', args: ['--sessions', '1'], count: [3000, 1000], must: 1.2, aim: 1.8 },
   { name: 'one-per-connection', args: ['--sessions', '20', '--per-conn', '1'], count: [5000, 2000], must: 1.2, aim: 2 },
@@ -71,6 +82,7 @@ interface Line {
   readonly lost: number
   readonly dup: number
   readonly unrewritten: number
+  readonly unsigned?: number
   readonly relay_cpu_s_per_1000: number
   readonly relay_peak_pss_mb: number
   readonly foreign_cores?: number
@@ -79,7 +91,8 @@ interface Line {
 interface Target {
   readonly name: 'causeway' | 'postfix'
   readonly port: number
-  readonly pid: number
+  /** Process ids, a comma between them: their children count too. */
+  readonly pid: string
 }
 
 export async function run({ quick, only }: { quick: boolean; only?: string }): Promise<void> {
@@ -88,20 +101,28 @@ export async function run({ quick, only }: { quick: boolean; only?: string }): P
   const pairs = quick ? 2 : 5
   const sink = await freePort()
   const directory = await mkdtemp(join(tmpdir(), 'causeway-bench-'))
-  let postfix: Postfix | undefined
+  let postfix: Awaited<ReturnType<typeof startPeer>> | undefined
   let relay: Relay | undefined
+  let isSigning = false
   try {
-    postfix = await startPeer(sink)
     for (const scenario of CASES) {
       if (only !== undefined && scenario.name !== only) continue
+      if (isSigning !== (scenario.isSigned === true)) {
+        isSigning = scenario.isSigned === true
+        await relay?.stop()
+        await postfix?.stop()
+        relay = undefined
+        postfix = undefined
+      }
       if (scenario.memoryMustMb !== undefined) {
         await relay?.stop()
         relay = undefined
       }
-      relay ??= await startRelay(directory, sink)
+      postfix ??= await startPeer(sink, isSigning ? directory : undefined)
+      relay ??= await startRelay(directory, sink, isSigning)
       const targets: readonly Target[] = [
-        { name: 'causeway', port: scenario.isSecure ? relay.securePort : relay.port, pid: relay.pid },
-        { name: 'postfix', port: postfix.port, pid: postfix.pid },
+        { name: 'causeway', port: scenario.isSecure ? relay.securePort : relay.port, pid: String(relay.pid) },
+        { name: 'postfix', port: postfix.port, pid: postfix.pids.join(',') },
       ]
       await runCase(scenario, targets, sink, { pairs, quick })
     }
@@ -127,7 +148,10 @@ async function runCase(
     }
   }
   const ratios = lines.causeway.map((ours, i) => ours.msgs_per_s / (lines.postfix[i]?.msgs_per_s ?? Number.NaN))
-  const faults = lines.causeway.reduce((sum, line) => sum + line.lost + line.dup + line.unrewritten, 0)
+  const faults = lines.causeway.reduce(
+    (sum, line) => sum + line.lost + line.dup + line.unrewritten + (line.unsigned ?? 0),
+    0,
+  )
   const ratio = median(ratios)
   const peakMb = Math.max(...lines.causeway.map((line) => line.relay_peak_pss_mb))
   console.log(
@@ -164,7 +188,7 @@ function figures(lines: readonly Line[]): Record<string, number> {
 }
 
 async function load(target: Target, scenario: Case, sink: number, count: number, label: string): Promise<Line> {
-  const args = ['--relay', `127.0.0.1:${target.port}`, '--sink', `127.0.0.1:${sink}`, '--pid', String(target.pid)]
+  const args = ['--relay', `127.0.0.1:${target.port}`, '--sink', `127.0.0.1:${sink}`, '--pid', target.pid]
   args.push('--count', String(count), '--expect-domain', 'new.example', '--label', target.name, ...scenario.args)
   const child = spawn(process.execPath, [join(ROOT, 'bench/relaybench.mjs'), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -175,12 +199,70 @@ async function load(target: Target, scenario: Case, sink: number, count: number,
   const line = JSON.parse(output) as Line
   console.error(
     `${scenario.name} ${label} ${target.name}: ${line.msgs_per_s} msgs/s, ${line.relay_cpu_s_per_1000} ms CPU, ` +
-      `${line.relay_peak_pss_mb} MB, lost ${line.lost}, dup ${line.dup}, unrewritten ${line.unrewritten}, foreign ${line.foreign_cores}`,
+      `${line.relay_peak_pss_mb} MB, lost ${line.lost}, dup ${line.dup}, unrewritten ${line.unrewritten}, unsigned ${line.unsigned ?? '-'}, foreign ${line.foreign_cores}`,
   )
   return line
 }
 
-function startPeer(sink: number): Promise<Postfix> {
+/** @param signing  folder for opendkim's files: Postfix signs by it; undefined: it doesn't sign */
+async function startPeer(
+  sink: number,
+  signing: string | undefined,
+): Promise<Postfix & { readonly pids: readonly number[] }> {
+  const opendkim = signing === undefined ? undefined : await startOpendkim(signing)
+  const postfix = await startPostfixPeer(sink, opendkim?.socket)
+  return {
+    ...postfix,
+    pids: [postfix.pid, ...(opendkim === undefined ? [] : [opendkim.pid])],
+    async stop() {
+      await postfix.stop()
+      opendkim?.stop()
+    },
+  }
+}
+
+/** As a milter over a Unix socket: over TCP each exchange waits some 40 ms twice. */
+async function startOpendkim(directory: string): Promise<{ socket: string; pid: number; stop(): void }> {
+  if (!existsSync('/usr/sbin/opendkim')) throw new Error('needs OpenDKIM: apt-get install opendkim')
+  const socket = join(directory, 'opendkim.sock')
+  const config = [
+    'Mode s',
+    'Syslog no',
+    'Canonicalization relaxed/relaxed',
+    'Domain new.example',
+    'Selector s1',
+    `KeyFile ${join(directory, 'dkim.pem')}`,
+    `Socket local:${socket}`,
+    'UMask 000',
+    'RequireSafeKeys no',
+    'InternalHosts 127.0.0.0/8',
+    'AutoRestart no',
+    'Background no',
+  ]
+  await rm(socket, { force: true })
+  await writeFile(join(directory, 'dkim.pem'), dkimKey())
+  await writeFile(join(directory, 'opendkim.conf'), `${config.join('\n')}\n`)
+  await chmod(directory, 0o755)
+  const child = spawn('/usr/sbin/opendkim', ['-f', '-x', join(directory, 'opendkim.conf')], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  for (let waited = 0; !existsSync(socket); waited += 50) {
+    if (child.exitCode !== null || waited > 10_000) throw new Error('opendkim did not start')
+    await sleep(50)
+  }
+  return { socket, pid: child.pid ?? 0, stop: () => void child.kill() }
+}
+
+let signingKey: string | undefined
+/** One for both sides. */
+function dkimKey(): string {
+  signingKey ??= generateKeyPairSync('rsa', { modulusLength: 2048 })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString()
+  return signingKey
+}
+
+function startPostfixPeer(sink: number, milter: string | undefined): Promise<Postfix> {
   let map = ''
   for (let i = 0; i < ENTRIES; i++) map += `user${i}@old.example user${i}@new.example\n`
   using authority = new TestAuthority()
@@ -201,6 +283,7 @@ function startPeer(sink: number): Promise<Postfix> {
       'smtpd_tls_cert_file = $DIR/tables/cert.pem',
       'smtpd_tls_key_file = $DIR/tables/cert.key',
       'canonical_maps = lmdb:$DIR/tables/map_lmdb',
+      ...(milter === undefined ? [] : [`smtpd_milters = unix:${milter}`]),
     ],
     files: {
       'tables/map_lmdb': map,
@@ -218,7 +301,7 @@ interface Relay {
   stop(): Promise<void>
 }
 
-async function startRelay(directory: string, sink: number): Promise<Relay> {
+async function startRelay(directory: string, sink: number, signs: boolean): Promise<Relay> {
   const entries = []
   for (let i = 0; i < ENTRIES; i++) {
     const presented = `user${i}@new.example`
@@ -231,12 +314,14 @@ async function startRelay(directory: string, sink: number): Promise<Relay> {
     join(directory, 'table.json'),
     JSON.stringify({ format: 'causeway-mapping-table/1', project: 'bench', version: 1, entries }),
   )
+  if (signs) await writeFile(join(directory, 'dkim.pem'), dkimKey())
   const config = {
     listeners: [
       { address: '127.0.0.1', port, direction: 'out', tls: 'none', allow: ['127.0.0.0/8'] },
       { address: '127.0.0.1', port: securePort, direction: 'out', tls: 'starttls', allow: ['127.0.0.0/8'] },
     ],
     certificates: [{ certificate, key }],
+    ...(signs ? { dkim: [{ domain: 'new.example', selector: 's1', key: { file: 'dkim.pem' } }] } : {}),
     table: { file: 'table.json' },
     spool: { directory: 'spool', key: { file: 'spool.key' } },
     routes: {

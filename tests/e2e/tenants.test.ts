@@ -24,8 +24,8 @@ const NONCE = '0123456789abcdef0123'
 
 const authority = new TestAuthority()
 const exchange = authority.issue({ names: [`DNS:${EXCHANGE}`], usage: ['serverAuth'] })
-const client = (name: string) => authority.issue({ names: [`DNS:${name}`], usage: ['serverAuth', 'clientAuth'] })
-const clients = { contoso: client('contoso.relay.test'), fabrikam: client('fabrikam.relay.test') }
+const clientOf = (name: string) => authority.issue({ names: [`DNS:${name}`], usage: ['serverAuth', 'clientAuth'] })
+const clients = { contoso: clientOf('contoso.relay.test'), fabrikam: clientOf('fabrikam.relay.test') }
 const dkim = generateKeyPairSync('rsa', { modulusLength: 2048 })
 let dns: DnsServer
 let contoso: NextHop
