@@ -51,11 +51,21 @@ export type TransactionResult =
   | {
       readonly kind: 'spoken'
       readonly dialogue: Dialogue
+      /** Something of the message's content went out. */
+      readonly hasSentContent: boolean
       /** By recipient: why it was left out of the dialogue; undefined when it was in. */
       readonly leftOut: readonly (SmtpReply | undefined)[]
     }
   /** Nothing was sent, the connection is as it was: this host can't take the message. */
   | { readonly kind: 'refused'; readonly reply: SmtpReply }
+
+/** Somebody who awaits replies. */
+interface Awaiting {
+  readonly count: number
+  readonly replies: Reply[]
+  /** Goes on, where he stands behind another. */
+  proceed: () => void
+}
 
 /** Content up to this size is put together before the transaction begins, and goes out in one write. */
 const WHOLE_CONTENT_BYTES = 64 * 1024
@@ -72,17 +82,26 @@ export class SmtpConnection {
   #security: Security | undefined
   #unbelieved: TlsFailure | undefined
   #transactions = 0
-  #isInTransaction = false
+  /** Under way: one, or two while the second's envelope waits behind the first's content. */
+  #underWay = 0
+  /** Of the transaction under way: whoever has it begins no other, so that one may follow at once. */
+  #isLast = false
+  /** Contents begun. */
+  #contents = 0
+  /** Its content is written, or never will be. */
+  #whenWritten: (() => void)[] = []
+  #isWritten = true
   /** In a TLS handshake: how it ends is told by startTls. */
   #isRaising = false
   #deadlineMs = Infinity
 
-  /** Replies awaited now, and those of them that have come. */
-  #wanted = 0
-  #replies: Reply[] = []
+  /** Who awaits replies, in the order in which they come. */
+  readonly #awaiting: Awaiting[] = []
   #wake: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #fault: Fault | undefined
+  /** It said 421, to whomever: nothing more is begun on it. */
+  #isClosing = false
   #isGone = false
   #whenGone: (() => void)[] = []
 
@@ -122,7 +141,27 @@ export class SmtpConnection {
 
   /** Another transaction may begin on it. */
   get isUsable(): boolean {
-    return this.#fault === undefined && !this.#isInTransaction
+    return this.#fault === undefined && this.#underWay === 0
+  }
+
+  /** It hasn't ended. */
+  get isAlive(): boolean {
+    return this.#fault === undefined
+  }
+
+  /** One more transaction may begin once the content of the one under way is written, before its reply has come (RFC 2920 §3.1). */
+  get isFollowable(): boolean {
+    return this.#fault === undefined && this.#underWay === 1 && this.#isLast && this.#capabilities.pipelining
+  }
+
+  /** Until the content of the transaction under way is written, or never will be. */
+  written(): Promise<void> {
+    return this.#isWritten ? Promise.resolve() : new Promise((resolve) => this.#whenWritten.push(resolve))
+  }
+
+  #hasWritten(): void {
+    this.#isWritten = true
+    for (const resolve of this.#whenWritten.splice(0)) resolve()
   }
 
   /** DSN is offered: success will be reported by the next hop, or further on. */
@@ -215,10 +254,11 @@ export class SmtpConnection {
   }
 
   /**
-   * One transaction. When it resolves, the connection is ready for the next one or not `isUsable`.
+   * One transaction. When it resolves, the connection is ready for the next one or not `isUsable`, unless one has followed meanwhile.
+   * @param isLast  the caller begins no other on this connection: somebody else's may follow at once
    * @throws what reading `content` throws; the connection is then gone and the next hop has not got the message
    */
-  async transact(content: Content, recipients: readonly RecipientRecord[]): Promise<TransactionResult> {
+  async transact(content: Content, recipients: readonly RecipientRecord[], isLast = false): Promise<TransactionResult> {
     const plan = planTransaction(content.record, recipients, this.#capabilities, isProven(this.#security))
     if (plan.kind === 'refused') return plan
     const leftOut = plan.rcpts.map((rcpt) => (typeof rcpt === 'string' ? undefined : rcpt))
@@ -226,24 +266,30 @@ export class SmtpConnection {
     if (rcpts.length === 0)
       return {
         kind: 'spoken',
+        hasSentContent: false,
         leftOut,
         dialogue: { mail: undefined, rcpts: [], data: undefined, final: undefined, fault: undefined },
       }
 
     const whole = await wholeContent(content)
     this.#transactions++
-    this.#isInTransaction = true
+    this.#underWay++
+    this.#isLast = isLast
+    this.#isWritten = false
     this.#deadlineMs = this.#settings.monotonicMs() + this.#settings.timeouts.transaction
     try {
+      const contents = this.#contents
       const dialogue = await this.#speak(plan.mail, rcpts, whole ?? content)
-      return { kind: 'spoken', dialogue, leftOut }
+      return { kind: 'spoken', dialogue, hasSentContent: this.#contents > contents, leftOut }
     } catch (error) {
       // Half a message was written; without its end the next hop keeps nothing.
       this.#fail('stopped', 'the message could not be read')
       throw error
     } finally {
-      this.#isInTransaction = false
-      this.#deadlineMs = Infinity
+      this.#underWay--
+      // That of one that follows counts from here.
+      if (this.#underWay === 0) this.#deadlineMs = Infinity
+      if (this.#underWay === 0) this.#hasWritten()
     }
   }
 
@@ -252,8 +298,7 @@ export class SmtpConnection {
       ? await this.#sendEnvelopeAtOnce(mailCommand, rcptCommands)
       : await this.#sendEnvelopeStepwise(mailCommand, rcptCommands)
     const final = await this.#finish(mail, rcpts, data, content)
-    if ([mail, ...rcpts, data, final].some((reply) => reply?.code === 421))
-      this.#fail('closed', 'the next hop is closing')
+    if (this.#isClosing) this.#fail('closed', 'the next hop is closing')
     return { mail, rcpts, data, final, fault: this.#fault }
   }
 
@@ -264,7 +309,7 @@ export class SmtpConnection {
     data: SmtpReply | undefined,
     content: Buffer | Content,
   ): Promise<SmtpReply | undefined> {
-    if (this.#fault !== undefined || [mail, ...rcpts, data].some((reply) => reply?.code === 421)) return undefined
+    if (this.#fault !== undefined || this.#isClosing) return undefined
     if (data?.code !== 354) {
       await this.#reset()
       return undefined
@@ -332,8 +377,10 @@ export class SmtpConnection {
   }
 
   async #sendContent(content: Buffer | Content): Promise<SmtpReply | undefined> {
+    this.#contents++
     if (Buffer.isBuffer(content)) this.#socket.write(content)
     else await this.#streamContent(content)
+    this.#hasWritten()
     if (this.#fault !== undefined) return undefined
     const final = await this.#reply(this.#settings.timeouts.finalDot, 'the reply to the final dot')
     return final && smtpReply(final)
@@ -370,23 +417,29 @@ export class SmtpConnection {
 
   /** Fewer than `count` when there is a fault. `timeoutMs` is for each of them. */
   async #repliesTo(count: number, timeoutMs: number, awaited: string): Promise<readonly Reply[]> {
-    this.#replies = []
-    this.#wanted = count
-    while (this.#replies.length < count && this.#fault === undefined) await this.#waited(timeoutMs, awaited)
-    this.#wanted = 0
-    return this.#replies
+    const own: Awaiting = { count, replies: [], proceed: () => {} }
+    this.#awaiting.push(own)
+    while (own.replies.length < count && this.#fault === undefined) {
+      // Whoever stands behind another waits for him first: his time begins when his turn comes.
+      if (this.#awaiting[0] === own) await this.#waited(timeoutMs, awaited, own)
+      else await new Promise<void>((resolve) => (own.proceed = resolve))
+    }
+    this.#awaiting.splice(this.#awaiting.indexOf(own), 1)
+    this.#awaiting[0]?.proceed()
+    return own.replies
   }
 
   async #connected(timeoutMs: number): Promise<void> {
     if (this.#fault === undefined) await this.#waited(timeoutMs, 'a connection')
   }
 
-  /** Until `#proceed` is called: by a reply, by the socket, by a fault. */
-  #waited(timeoutMs: number, awaited: string): Promise<void> {
+  /** Until `#proceed` is called: by a reply, by the socket, by a fault. Nobody else waits so: others stand behind. */
+  #waited(timeoutMs: number, awaited: string, own?: Awaiting): Promise<void> {
     const left = Math.max(1, Math.min(timeoutMs, this.#deadlineMs - this.#settings.monotonicMs()))
     this.#timer = setTimeout(() => this.#fail('timeout', `timed out waiting for ${awaited}`), left)
     return new Promise((resolve) => {
       this.#wake = resolve
+      if (own !== undefined) own.proceed = () => {}
     })
   }
 
@@ -406,12 +459,21 @@ export class SmtpConnection {
       if (!(error instanceof ReplyFault)) throw error
       return this.#fail('protocol', error.message)
     }
-    const room = this.#wanted - this.#replies.length
-    if (room > 0 && replies.length > 0) {
-      this.#replies.push(...replies.slice(0, room))
+    let taken = 0
+    for (const { count, replies: got } of this.#awaiting) {
+      while (got.length < count && taken < replies.length) {
+        const reply = replies[taken++]
+        if (reply === undefined) break
+        got.push(reply)
+        this.#isClosing ||= reply.code === 421
+      }
     }
+    const last = this.#awaiting.at(-1)
     // DL-6: whatever nobody asked for, be it a reply to what we haven't sent yet, ends the connection. What was asked for still counts.
-    if (replies.length > Math.max(0, room) || (this.#replies.length >= this.#wanted && this.#reader.hasPartial)) {
+    if (
+      taken < replies.length ||
+      ((last === undefined || last.replies.length >= last.count) && this.#reader.hasPartial)
+    ) {
       return this.#fail('protocol', 'the next hop spoke out of turn')
     }
     if (replies.length > 0) this.#proceed()
@@ -421,7 +483,9 @@ export class SmtpConnection {
     if (this.#fault !== undefined) return
     this.#fault = { kind, text, ...(tls === undefined ? {} : { tls }) }
     this.#socket.destroy()
+    this.#hasWritten()
     this.#proceed()
+    for (const { proceed } of this.#awaiting) proceed()
   }
 
   #onClose(): void {

@@ -44,6 +44,8 @@ const TRANSACTIONS_PER_CONNECTION = 1_000
 
 /** A connection, and what the pool must know of it. */
 interface Kept {
+  /** Who has it now; undefined: nobody. */
+  holder: Lease | undefined
   readonly connection: SmtpConnection
   readonly hop: NextHop
   /** The pool it belongs to. */
@@ -65,6 +67,8 @@ export class Connections {
   readonly #transactions: number
   /** Per next hop, the most recently used last. */
   readonly #idle = new Map<string, Kept[]>()
+  /** In use, per next hop, those in use for longest first. */
+  readonly #busy = new Map<string, Set<Kept>>()
   /** Places taken, by host: leases and connections that aren't closed. */
   readonly #perHost = new Map<string, number>()
   /** Every connection whose socket isn't closed. */
@@ -136,6 +140,38 @@ export class Connections {
     return new Lease(this, hop, kept)
   }
 
+  /**
+   * A turn right behind the message that a connection carries now, where there is no place: its envelope goes out with that one's content,
+   * which saves the wait for a reply (RFC 2920 §3.1). One connection, one follower.
+   */
+  follow(hop: NextHop): Lease | undefined {
+    if (this.#isClosed) return undefined
+    const now = this.#deps.monotonicMs()
+    for (const kept of this.#busy.get(this.#keyOf(hop)) ?? []) {
+      const { connection, holder } = kept
+      const isWorn = connection.transactions + 1 >= this.#transactions || now - kept.openedAt >= this.#lifeMs
+      if (holder === undefined || holder.hasNext || isWorn || !connection.isFollowable) continue
+      return holder.follow(kept)
+    }
+    return undefined
+  }
+
+  /** @internal for Lease */
+  held(kept: Kept, holder: Lease): void {
+    kept.holder = holder
+    const busy = this.#busy.get(kept.key)
+    if (busy === undefined) this.#busy.set(kept.key, new Set([kept]))
+    else busy.add(kept)
+  }
+
+  /** @internal for Lease */
+  left(kept: Kept): void {
+    kept.holder = undefined
+    const busy = this.#busy.get(kept.key)
+    busy?.delete(kept)
+    if (busy?.size === 0) this.#busy.delete(kept.key)
+  }
+
   /** R85: tenant, client certificate, host. With a certificate that a reload brought, it is another one. */
   #keyOf(hop: NextHop): string {
     return hop.kind === 'smart-host' && hop.tls === 'verify' ? this.#identities.of(hop).id : hop.key
@@ -202,7 +238,16 @@ export class Connections {
     const opened = hop.kind === 'mx' ? await this.#dial(hop, suits) : await this.#greet(this.#peerOf(hop))
     if ('failure' in opened) return opened
     const now = this.#deps.monotonicMs()
-    const kept: Kept = { ...opened, hop, key, openedAt: now, idleSince: now, unrecorded: 0, isRetiring: false }
+    const kept: Kept = {
+      ...opened,
+      holder: undefined,
+      hop,
+      key,
+      openedAt: now,
+      idleSince: now,
+      unrecorded: 0,
+      isRetiring: false,
+    }
     opened.connection.onceGone(() => this.#forgetIdle(kept))
     return { kept }
   }
@@ -333,48 +378,112 @@ function resultOf({ verifiedBy }: Security): string {
   return verifiedBy === 'nothing' ? 'encrypted' : verifiedBy
 }
 
-/** The right to one connection to one next hop. */
+/** The right to one connection to one next hop, or to be the next on it. */
 export class Lease {
   readonly hop: NextHop
   readonly #pool: Connections
   #kept: Kept | undefined
   #carried: Kept[] = []
+  /** Who still has the connection whose next message this is. */
+  #ahead: { readonly lease: Lease; readonly connection: SmtpConnection } | undefined
+  readonly #ownPlace = Promise.withResolvers<void>()
+  #next: Lease | undefined
 
   constructor(pool: Connections, hop: NextHop, kept: Kept | undefined) {
     this.#pool = pool
     this.hop = hop
     this.#kept = kept
+    if (kept !== undefined) pool.held(kept, this)
+  }
+
+  /** Somebody stands behind: no other transaction may begin on the connection at hand. */
+  get hasNext(): boolean {
+    return this.#next !== undefined
+  }
+
+  /** Its end leaves the place free: it has one, and nobody behind to take it. */
+  get freesPlace(): boolean {
+    return this.#ahead === undefined && this.#next === undefined
+  }
+
+  /** The connection was somebody else's when this one's turn began: that it ended says nothing of this message. */
+  get isBehind(): boolean {
+    return this.#ahead !== undefined
+  }
+
+  /** @internal for the pool. @returns a lease that gets this one's place and connection after it */
+  follow({ connection }: Kept): Lease {
+    const next = new Lease(this.#pool, this.hop, undefined)
+    next.#ahead = { lease: this, connection }
+    this.#next = next
+    return next
   }
 
   /** The kept connection, or a new one. @param suits  asked of each host of several that is newly connected to */
   async connection(suits: Suits = () => undefined): Promise<Opened> {
+    if (this.#ahead !== undefined) {
+      const { connection } = this.#ahead
+      await connection.written()
+      if (connection.isFollowable) return { connection }
+      await this.#ownPlace.promise
+    }
     if (this.#kept === undefined) {
       const opened = await this.#pool.open(this.hop, suits)
       if (!('kept' in opened)) return opened
       this.#kept = opened.kept
+      this.#pool.held(opened.kept, this)
     }
     return { connection: this.#kept.connection }
   }
 
   /** Gives up the connection at hand for a new one. */
   async freshConnection(suits?: Suits): Promise<Opened> {
-    this.#kept?.connection.destroy()
-    this.#kept = undefined
+    const before = this.#ahead?.connection ?? this.#kept?.connection
+    if (this.#ahead !== undefined) await this.#ownPlace.promise
+    if (this.#kept?.connection === before) this.#giveUp()
     return await this.connection(suits)
+  }
+
+  #giveUp(): void {
+    const kept = this.#kept
+    this.#kept = undefined
+    if (kept === undefined) return
+    this.#pool.left(kept)
+    kept.connection.destroy()
   }
 
   /** A message was handed over on the connection at hand: no QUIT before `recorded`. */
   hasCarried(): void {
-    if (this.#kept === undefined) return
-    this.#kept.unrecorded++
-    this.#carried.push(this.#kept)
+    const kept = this.#kept
+    if (kept === undefined) return // nobody's any more: it ends without QUIT
+    kept.unrecorded++
+    this.#carried.push(kept)
   }
 
   /** The connection may serve the next message. */
   release(): void {
     const kept = this.#kept
     this.#kept = undefined
-    this.#pool.giveBack(this.hop, kept)
+    // Done before whoever is ahead: he has no successor any more.
+    if (this.#ahead !== undefined) {
+      this.#ahead.lease.#next = undefined
+      return
+    }
+    if (kept !== undefined) this.#pool.left(kept)
+    const next = this.#next
+    this.#next = undefined
+    if (next === undefined) this.#pool.giveBack(this.hop, kept)
+    else next.#takeOver(kept)
+  }
+
+  /** The place is this one's now, and the connection, if it is still of use. */
+  #takeOver(kept: Kept | undefined): void {
+    this.#ahead = undefined
+    if (kept?.connection.isAlive === true) {
+      this.#kept = kept
+      this.#pool.held(kept, this)
+    } else kept?.connection.destroy()
+    this.#ownPlace.resolve()
   }
 
   /** Everything that was carried is on disk as such. */

@@ -28,6 +28,8 @@ export interface Attempt {
 export interface Outbound {
   /** A place for one attempt; undefined when the limits leave none, and then `onRoom` tells. */
   place(hop: NextHop): OutboundPlace | undefined
+  /** Where there is no place: a turn right behind the message that a connection to the hop carries now. */
+  follow(hop: NextHop): OutboundPlace | undefined
   /** Who to tell when a place may be had again. One listener. */
   onRoom(run: () => void): void
   /** Breaks off whatever is under way: it ends as deferred. */
@@ -39,6 +41,8 @@ export interface Outbound {
 /** To be released after the attempt, and then told whether the results are durable. */
 export interface OutboundPlace {
   deliver(message: Content, recipients: readonly number[]): Promise<Attempt>
+  /** Asked before `release`: nobody takes the place over from this attempt. */
+  freesPlace(): boolean
   /** The connection may serve the next message. */
   release(): void
   /** The results are durable: QUIT may be said (DU-4). */
@@ -49,17 +53,17 @@ export interface OutboundPlace {
 
 export function createOutbound(deps: ConnectionsDeps): Outbound {
   const connections = new Connections(deps)
+  const placeOf = (lease: Lease | undefined): OutboundPlace | undefined =>
+    lease && {
+      freesPlace: () => lease.freesPlace,
+      deliver: (message, recipients) => deliver(message, recipients, lease, deps.monotonicMs),
+      release: () => lease.release(),
+      recorded: () => lease.recorded(),
+      lost: () => lease.lost(),
+    }
   return {
-    place(hop) {
-      const lease = connections.lease(hop)
-      if (lease === undefined) return undefined
-      return {
-        deliver: (message, recipients) => deliver(message, recipients, lease, deps.monotonicMs),
-        release: () => lease.release(),
-        recorded: () => lease.recorded(),
-        lost: () => lease.lost(),
-      }
-    },
+    place: (hop) => placeOf(connections.lease(hop)),
+    follow: (hop) => placeOf(connections.follow(hop)),
     onRoom: (run) => connections.onRoom(run),
     abort: () => connections.abort(),
     close: () => connections.close(),
@@ -95,17 +99,20 @@ export async function deliver(
     const { connection } = opened
     const batch = waiting.slice(0, RECIPIENTS_PER_TRANSACTION)
     const isKept = connection.transactions > 0
+    const { isBehind } = lease
     offersDsn = connection.offersDsn
-    const result = await connection.transact(message, recordsOf(message, batch)).catch((error: unknown) => {
-      if (outcomes.size === 0) throw error
-      return undefined
-    })
+    const result = await connection
+      .transact(message, recordsOf(message, batch), batch.length === waiting.length)
+      .catch((error: unknown) => {
+        if (outcomes.size === 0) throw error
+        return undefined
+      })
     if (result === undefined) {
       for (const recipient of waiting)
         outcomes.set(recipient, judgeSilence({ kind: 'stopped', text: 'the message could not be read' }))
       break
     }
-    if (isKept && isStale(result)) {
+    if (isKept && isStale(result, isBehind)) {
       // The host had closed the kept connection before we spoke: it has heard nothing of the message.
       opened = await lease.freshConnection()
       connectedAt = monotonicMs()
@@ -130,7 +137,7 @@ export async function deliver(
     // A transaction that took nobody would be full the next time as well.
     const putOff = isTaken ? batch.filter((_, index) => judged.putOff[index]) : []
     waiting = [...putOff, ...waiting.slice(batch.length)]
-    if (!connection.isUsable) {
+    if (!connection.isUsable || lease.hasNext) {
       const outcome = judgeSilence(result.dialogue.fault)
       for (const recipient of waiting) if (!outcomes.has(recipient)) outcomes.set(recipient, outcome)
       break
@@ -152,11 +159,15 @@ function remoteOf(opened: Opened): string {
   return 'reply' in opened.failure ? (opened.failure.remote ?? '') : ''
 }
 
-/** The connection ended, or was being ended, before anything of the transaction was answered. */
-function isStale(result: TransactionResult): boolean {
+/**
+ * The connection ended, or was being ended, before anything of the transaction was answered.
+ * @param isBehind  another message was being carried on it: what ended it before this one's content was that one's, whatever was answered
+ */
+function isStale(result: TransactionResult, isBehind: boolean): boolean {
   if (result.kind === 'refused') return false
   const { mail, fault } = result.dialogue
-  return mail?.code === 421 || (mail === undefined && fault?.kind === 'closed')
+  if (mail?.code === 421 || (mail === undefined && fault?.kind === 'closed')) return true
+  return isBehind && fault !== undefined && !result.hasSentContent
 }
 
 function judgeResult({ dialogue, leftOut }: TransactionResult & { kind: 'spoken' }): {

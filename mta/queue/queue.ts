@@ -10,6 +10,7 @@ import type { Attempt, Outbound, OutboundPlace } from '../outbound/deliver.ts'
 import { judgeMissingRoute } from '../outbound/outcome.ts'
 import type { HostVerdict, Outcome } from '../outbound/outcome.ts'
 import { routeFinder } from '../outbound/route.ts'
+import type { NextHop } from '../outbound/route.ts'
 import type { QueueId } from '../queue-id.ts'
 import { routeLabel } from '../route-names.ts'
 import type { RetrySettings, SmartHost } from '../settings.ts'
@@ -71,6 +72,13 @@ const MAX_REFUSED = 64
 /** Written at once where many must be. */
 const REST_BATCH = 500
 
+/** Where an attempt is made. */
+interface Place {
+  readonly outbound: OutboundPlace
+  /** false: right behind another message, with whose place it goes on. */
+  readonly isOwn: boolean
+}
+
 export class Queue {
   readonly #deps: QueueDeps
   readonly #ledger: Ledger
@@ -81,6 +89,8 @@ export class Queue {
   #suspect: QueuedMessage | undefined
   #state: 'new' | 'running' | 'draining' = 'new'
   #attempts = 0
+  /** That attempts have; one that follows another takes over that one's. */
+  #places = 0
   #unrecorded = 0
   #whenStill: (() => void)[] = []
 
@@ -88,7 +98,8 @@ export class Queue {
     this.#deps = deps
     this.#waiting = new Waiting({
       hopOf: routeFinder(deps.settings.routes, deps.settings.mx),
-      perHost: deps.settings.limits.nextHopConnectionsPerHost,
+      // One message on each connection, and one right behind it.
+      perHost: 2 * deps.settings.limits.nextHopConnectionsPerHost,
       retry: deps.settings.retry,
       monotonicMs: deps.monotonicMs,
       timer: deps.timer,
@@ -244,8 +255,7 @@ export class Queue {
       const suspect = this.#suspect === undefined ? head(lane.suspects) : undefined
       const delivery = suspect ?? head(lane.ready)
       if (delivery === undefined) return true
-      if (lane.hop !== undefined && !this.#mayTakePlace(lane)) return false
-      const place = lane.hop && this.#deps.outbound.place(lane.hop)
+      const place = lane.hop && this.#placeFor(lane, lane.hop)
       if (lane.hop !== undefined && place === undefined) return false
       leave(suspect === undefined ? lane.ready : lane.suspects, delivery)
       if (suspect !== undefined) this.#suspect = suspect.message
@@ -254,19 +264,29 @@ export class Queue {
     return true
   }
 
-  /** When it may not, others hold places, and the end of each of their attempts begins what can begin. */
-  #mayTakePlace({ running, destination }: Lane): boolean {
+  /** Without one, others hold places, and the end of each of their attempts begins what can begin. */
+  #placeFor({ running, destination }: Lane, hop: NextHop): Place | undefined {
     const { nextHopConnections: limit } = this.#deps.settings.limits
-    return mayTakePlace({ running, runningInAll: this.#attempts, limit }, destination.isWell)
+    const { outbound } = this.#deps
+    const mayTake = mayTakePlace({ running, runningInAll: this.#places, limit }, destination.isWell)
+    const own = mayTake ? outbound.place(hop) : undefined
+    if (own !== undefined) return { outbound: own, isOwn: true }
+    // A host that works gets the next envelope with the content before it.
+    const behind = destination.isWell ? outbound.follow(hop) : undefined
+    return behind && { outbound: behind, isOwn: false }
   }
 
   // ---- one attempt ----
 
-  async #attempt(delivery: Delivery, place: OutboundPlace | undefined): Promise<void> {
+  async #attempt(delivery: Delivery, taken: Place | undefined): Promise<void> {
     const { message, lane } = delivery
+    const place = taken?.outbound
+    const places = taken?.isOwn === false ? 0 : 1
+    // What follows another takes over its place, and the next may take over this one's.
     delivery.place = 'active'
     this.#attempts++
-    lane.running++
+    this.#places += places
+    lane.running += places
     const turn = lane.destination.begin()
     const startedAt = this.#deps.now()
     let inHand: InHand | undefined
@@ -285,7 +305,9 @@ export class Queue {
     const hasClosed = lane.destination.end(turn, made?.attempt.host, nowMs, this.#deps.random())
     this.#waiting.hostChanged(lane)
     this.#attempts--
-    lane.running--
+    const freed = place === undefined || place.freesPlace() ? 1 : 0
+    this.#places -= freed
+    lane.running -= freed
     this.#unrecorded++
     // The connection serves the next message while this one's result is being written.
     place?.release()

@@ -25,6 +25,7 @@ export interface Way extends AsyncDisposable {
   readonly spool: OpenSpool
   readonly queue: Queue
   readonly events: DeliveryAttempt[]
+  readonly metrics: Registry
   send(content: { header: string; body: string }, more?: Partial<MessageRecord>): Promise<QueueId>
   /** Resolves when the spool holds nothing any more. */
   empty(timeoutMs?: number): Promise<void>
@@ -90,6 +91,7 @@ export async function way(
     spool,
     queue,
     events,
+    metrics,
     async send({ header, body }, more = {}) {
       const queueId = newQueueId(Date.now())
       const made = record({

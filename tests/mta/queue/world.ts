@@ -115,6 +115,10 @@ export class FakeOutbound implements Outbound {
     this.#clock = clock
   }
 
+  follow(): undefined {
+    return undefined
+  }
+
   place(hop: NextHop) {
     const atHost = this.active.get(hop.key) ?? 0
     const total = [...this.active.values()].reduce((sum, each) => sum + each, 0)
@@ -122,6 +126,7 @@ export class FakeOutbound implements Outbound {
     this.active.set(hop.key, atHost + 1)
     this.mostActive.set(hop.key, Math.max(atHost + 1, this.mostActive.get(hop.key) ?? 0))
     return {
+      freesPlace: () => true,
       deliver: async (message: { record: MessageRecord }, recipients: readonly number[]): Promise<Attempt> => {
         const paths = recipients.map((index) => message.record.recipients[index]?.path ?? '')
         const asked = { hop, queueId: message.record.queueId, paths, atMs: this.#clock.runningMs }
