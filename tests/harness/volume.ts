@@ -54,7 +54,13 @@ export async function makeVolume(bytes: number): Promise<Volume> {
       run('sync', ['-f', path])
       const wanted = Math.round((await freeBytes()) - free)
       if (wanted <= 0) return
-      run('fallocate', ['-l', String(Math.max(4_096, wanted - (free === 0 ? 64 * 1024 : 0))), filler])
+      // Whoever writes meanwhile may have left too little for it: what follows takes the rest.
+      const mayFail = free === 0
+      run(
+        'fallocate',
+        ['-l', String(Math.max(4_096, wanted - (mayFail ? 64 * 1024 : 0))), filler],
+        mayFail ? [0, 1] : [0],
+      )
       // The last blocks: its own extents take some, so that it is known only by trying.
       if (free === 0)
         spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4096', 'oflag=append', 'conv=notrunc'], {
