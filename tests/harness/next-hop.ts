@@ -181,6 +181,7 @@ class Session {
   #rcpts: string[] = []
   #taken = 0
   #isSilent = false
+  #isDripping = false
   #isSecure = false
   #out: string[] = []
 
@@ -201,7 +202,12 @@ class Session {
   readonly #onData = (chunk: Buffer): void => {
     if (this.#isSilent) return
     this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk])
-    while (!this.#isSilent && this.#step());
+    this.#goOn()
+  }
+
+  /** Replies stand in the order of the commands: what was sent in advance waits for a slow one. */
+  #goOn(): void {
+    while (!this.#isSilent && !this.#isDripping && this.#step());
     this.#flush()
   }
 
@@ -346,9 +352,15 @@ class Session {
 
   #drip(text: string, everyMs: number): void {
     let sent = 0
+    this.#isDripping = true
     const timer = setInterval(() => {
-      if (sent >= text.length || this.#socket.destroyed) clearInterval(timer)
-      else this.#socket.write(text[sent++] ?? '')
+      if (sent < text.length && !this.#socket.destroyed) {
+        this.#socket.write(text[sent++] ?? '')
+        return
+      }
+      clearInterval(timer)
+      this.#isDripping = false
+      if (!this.#socket.destroyed) this.#goOn()
     }, everyMs)
   }
 

@@ -90,6 +90,7 @@ const faults: [what: string, act: Act, isSentTwice?: boolean][] = [
   ['refuses the content', '554 5.6.0 no'],
   ['puts the content off', '451 4.3.0 later'],
   ['says 421 to the content', '421 4.3.2 closing'],
+  ['puts the content off an octet at a time', { slowly: '451 4.3.0 later\r\n', everyMs: 3 }],
   ['drops the connection before it answers', { drop: true }, true],
   ['never answers', { silent: true }, true],
 ]
