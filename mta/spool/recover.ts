@@ -333,7 +333,8 @@ class Recovery {
 
   #judge({ segment, bytes, end, accepted, rejected }: Scanned, isProven: boolean): void {
     const gaps = findGaps(bytes, accepted)
-    const { damaged, tornBytes } = judgeGaps(bytes, gaps, accepted, isProven || end !== undefined)
+    const known = end !== undefined ? 'end' : isProven ? 'whole' : 'nothing'
+    const { damaged, tornBytes } = judgeGaps(bytes, gaps, { accepted, rejected }, known)
     this.#tornBytes += tornBytes
     for (const gap of damaged) {
       for (const part of attributeDamage(gap, rejected)) {

@@ -49,14 +49,15 @@ export function findGaps(bytes: Buffer, accepted: readonly Candidate[]): Gap[] {
 
 /**
  * Splits the gaps into damage and what a crash tore: a group that was being written may be there in part, in any order; all before it
- * was on stable storage. Zeros behind the last record were written ahead, and are neither.
- * @param isWhole  everything in the segment was on stable storage when it was left
+ * was on stable storage. Zeros behind the last record were written ahead, and are neither; but a rejected record may end with zeros of
+ * its own, and where the segment's end is known nothing was written ahead of it.
+ * @param known  of the segment: `end` when where it ends is known, `whole` when only that it was on stable storage when it was left
  */
 export function judgeGaps(
   bytes: Buffer,
   gaps: readonly Gap[],
-  accepted: readonly Candidate[],
-  isWhole: boolean,
+  { accepted, rejected }: { readonly accepted: readonly Candidate[]; readonly rejected: readonly Candidate[] },
+  known: 'end' | 'whole' | 'nothing',
 ): { damaged: Gap[]; tornBytes: number } {
   let durable = 0
   let lastEnd = SEGMENT_HEADER_BYTES
@@ -67,18 +68,19 @@ export function judgeGaps(
   const damaged: Gap[] = []
   let tornBytes = 0
   for (const { from, to } of gaps) {
-    const end = from >= lastEnd ? from + lengthWithoutTrailingZeros(bytes.subarray(from, to)) : to
-    const split = isWhole ? end : Math.min(Math.max(from, durable), end)
+    const end = from < lastEnd || known === 'end' ? to : endWithoutZerosAhead(bytes, from, to, rejected)
+    const split = known !== 'nothing' ? end : Math.min(Math.max(from, durable), end)
     if (split > from) damaged.push({ from, to: split })
     tornBytes += end - split
   }
   return { damaged, tornBytes }
 }
 
-function lengthWithoutTrailingZeros(bytes: Buffer): number {
-  let length = bytes.length
-  while (length > 0 && bytes[length - 1] === 0) length--
-  return length
+function endWithoutZerosAhead(bytes: Buffer, from: number, to: number, rejected: readonly Candidate[]): number {
+  let end = to
+  while (end > from && bytes[end - 1] === 0) end--
+  // A record cut by the end of the file is as long as what is there of it.
+  return rejected.reduce((last, { offset, record }) => Math.max(last, offset + record.length), end)
 }
 
 /** The damage, cut where headers that still read say whose it is. */

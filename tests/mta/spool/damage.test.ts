@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
+import { TAG_BYTES } from '../../../common/seal.ts'
 import type { QueueId } from '../../../mta/queue-id.ts'
 import { SpoolDamaged, SpoolUnusable } from '../../../mta/spool/contract.ts'
 import { Disk } from '../../../mta/spool/disk.ts'
@@ -22,6 +23,7 @@ import { openKeyRing } from '../../../mta/spool/keys.ts'
 import { LARGE_CHUNK_BYTES, LargeFileReader } from '../../../mta/spool/large-file.ts'
 import { readStored } from '../../../mta/spool/read-message.ts'
 import { recover } from '../../../mta/spool/recover.ts'
+import { judgeGaps } from '../../../mta/spool/scan.ts'
 import { openSpool } from '../../../mta/spool/spool.ts'
 import type { OpenSpool } from '../../../mta/spool/spool.ts'
 import {
@@ -533,6 +535,49 @@ test('SF-4: an operator exports what can still be read of a damaged message, and
   assert.deepEqual(await spool.quarantine.list(), [])
   assert.equal(spool.health().quarantined, 0)
   await assert.rejects(spool.quarantine.export(queueId))
+})
+
+test('SF-1, SF-4: zeros at the end of a closed log are damage like any other, and what is before them is exported whole', async (t) => {
+  const directory = tempDirectory(t)
+  const [first, last] = await closedSpool(directory, [40, 5_000])
+  if (first === undefined || last === undefined) throw new Error('unreachable')
+  const file = segmentOf(directory)
+  const record = recordsOf(fs.readFileSync(file)).at(-1)
+  assert.equal(record?.header.queueId, last)
+  const sizes = sizesOf([first, last], [40, 5_000])
+
+  // The tag ends it; two octets of the body more.
+  const cut = copyOf(t, directory)
+  alter(segmentOf(cut), (bytes) => void bytes.fill(0, bytes.length - TAG_BYTES - 2))
+  assert.deepEqual(await examine(cut, sizes), {
+    events: ['spool.damaged', 'spool.quarantined'],
+    quarantined: [last],
+    intact: [first],
+  })
+  const spool = await openTemp(t, { directory: cut })
+  const exported = await spool.quarantine.export(last)
+  const whole = Buffer.concat([headerOf(last), bodyOf(last, 5_000)])
+  assert.equal(exported.length, whole.length)
+  assert.ok(exported.subarray(0, -2).equals(whole.subarray(0, -2)))
+
+  const gone = copyOf(t, directory)
+  alter(segmentOf(gone), (bytes) => void bytes.fill(0, record.offset))
+  const { events, intact } = await examine(gone, sizes)
+  assert.deepEqual([events[0], intact], ['spool.damaged', [first]])
+})
+
+test('SF-4: where the end of a log is not known, zeros behind its last record were written ahead, and those within a record are its own', () => {
+  const header = { queueId: 'q' } as RecordHeader
+  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES + 100)
+  bytes.fill(1, SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES + 30)
+  const gaps = [{ from: SEGMENT_HEADER_BYTES, to: bytes.length }]
+  const offset = SEGMENT_HEADER_BYTES
+  const rejected = [{ header, offset, record: bytes.subarray(offset, offset + 40) }]
+  const damagedTo = (...[records, known]: [typeof rejected, 'end' | 'whole']) =>
+    judgeGaps(bytes, gaps, { accepted: [], rejected: records }, known).damaged.map(({ to }) => to - offset)
+  assert.deepEqual(damagedTo([], 'whole'), [30])
+  assert.deepEqual(damagedTo(rejected, 'whole'), [40])
+  assert.deepEqual(damagedTo([], 'end'), [100])
 })
 
 test('SF-4: of a damaged large message all but the damaged octet is exported', async (t) => {
