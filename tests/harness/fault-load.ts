@@ -224,6 +224,8 @@ export async function faultLoad(
     const hop = (port: number) => ({ kind: 'smart-host', host: '127.0.0.1', port, tls: 'none' })
     relay = await startedRelay({
       nextHopPort: out,
+      // Started over a nearly full volume it is not ready until it has delivered some: no fault, senders are told 452.
+      waitFor: 'alive',
       table: EXAMPLE_TABLE,
       ...(directory === undefined ? {} : { directory }),
       settings: {

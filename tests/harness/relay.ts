@@ -75,17 +75,15 @@ export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
   }
   const exited = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string)
   const path = options.waitFor === 'alive' ? 'healthz' : 'readyz'
+  let said = 'nothing'
   for (let waited = 0; ; waited += 25) {
-    if (
-      await fetch(`http://127.0.0.1:${adminPort}/${path}`).then(
-        (reply) => reply.ok,
-        () => false,
-      )
-    )
-      break
+    const reply = await fetch(`http://127.0.0.1:${adminPort}/${path}`).catch(() => undefined)
+    said = (await reply?.text().catch(() => undefined)) ?? said
+    if (reply?.ok === true) break
     if (child.exitCode !== null || child.signalCode !== null || waited > 30_000) {
       child.kill('SIGKILL')
-      throw new Error(`the relay did not get as far as /${path}:\n${output}`)
+      const end = child.signalCode ?? child.exitCode ?? 'still running'
+      throw new Error(`the relay did not get as far as /${path} (${end}); it said ${said}:\n${output}`)
     }
     await sleep(25)
   }
