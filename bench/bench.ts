@@ -6,6 +6,8 @@ const BENCHES: Record<string, () => Promise<{ run: (options: { quick: boolean; o
   table: () => import('./table.ts'),
   spool: () => import('./spool.ts'),
   relay: () => import('./relay.ts'),
+  api: () => import('./api.ts'),
+  push: () => import('./push.ts'),
 }
 
 const { positionals, values } = parseArgs({

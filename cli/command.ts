@@ -26,6 +26,12 @@ export class UnusableFile extends Error {
   override readonly name = 'UnusableFile'
 }
 
+/** @throws `error` itself, when it says nothing of the file but that we have a fault */
+export function unreadable(file: string, error: unknown): UnusableFile {
+  if (!(error instanceof Error && 'syscall' in error && 'code' in error)) throw error
+  return new UnusableFile(`${file} can't be read (${String(error.code)})`, { cause: error })
+}
+
 type Options = NonNullable<ParseArgsConfig['options']>
 type Parsed<O extends Options> = ReturnType<typeof parseArgs<{ options: O; allowPositionals: true; strict: true }>>
 

@@ -4,7 +4,7 @@ import { readTable, TableUnsettled } from '../mta/mapping/read-table.ts'
 import { faultText, placesOf } from '../mta/settings-fault.ts'
 import { parsePolicy, PolicyFault, TableFault } from '../rewrite-rules/index.ts'
 import type { Envelope, EsmtpParameters, MappingTable, Policy } from '../rewrite-rules/index.ts'
-import { UnusableFile } from './command.ts'
+import { unreadable, UnusableFile } from './command.ts'
 
 /** One line for each fault: file, place, value, reason and rule. */
 export function faultLines(file: string, { faults }: TableFault | PolicyFault): string[] {
@@ -18,7 +18,7 @@ export async function loadTable(file: string): Promise<MappingTable> {
   } catch (error) {
     if (error instanceof TableFault)
       throw new UnusableFile(`the table can't be used\n${faultLines(file, error).join('\n')}`, { cause: error })
-    throw unreadable(file, error)
+    throw unreadableTable(file, error)
   }
 }
 
@@ -96,8 +96,7 @@ async function loadJson(file: string): Promise<unknown> {
 }
 
 /** @throws `error` itself, when it says nothing of the file but that we have a fault */
-export function unreadable(file: string, error: unknown): UnusableFile {
+export function unreadableTable(file: string, error: unknown): UnusableFile {
   if (error instanceof TableUnsettled) return new UnusableFile(`${file}: ${error.message}`, { cause: error })
-  if (!(error instanceof Error && 'syscall' in error && 'code' in error)) throw error
-  return new UnusableFile(`${file} can't be read (${String(error.code)})`, { cause: error })
+  return unreadable(file, error)
 }

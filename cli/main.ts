@@ -1,5 +1,5 @@
 // bin/causeway: finds the command, runs it, turns what comes of it into an exit code. (product.md §8)
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { DONE, FAILED, print, say, UNUSABLE, UnusableFile, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
@@ -30,6 +30,7 @@ const COMMANDS: ReadonlyMap<string, Listed> = new Map([
     'quarantine',
     { summary: 'damaged and poison mail of a spool', load: async () => (await import('./quarantine.ts')).quarantine },
   ],
+  ['audit', { summary: 'verifies an exported audit trail', load: async () => (await import('./audit.ts')).audit }],
   ['trace', { summary: 'tells what became of messages', load: async () => (await import('./trace.ts')).trace }],
   [
     'doctor',
@@ -38,6 +39,19 @@ const COMMANDS: ReadonlyMap<string, Listed> = new Map([
       load: async () => (await import('./doctor.ts')).doctor,
     },
   ],
+  ['api', { summary: "runs the control plane's API", load: async () => (await import('./api.ts')).api }],
+  [
+    'worker',
+    { summary: "runs the control plane's background jobs", load: async () => (await import('./worker.ts')).worker },
+  ],
+  [
+    'break-glass',
+    {
+      summary: 'opens the one-time account of the control plane again',
+      load: async () => (await import('./break-glass.ts')).breakGlass,
+    },
+  ],
+  ['db', { summary: "brings the control plane's database up to date", load: async () => (await import('./db.ts')).db }],
   [
     'start',
     {
@@ -101,10 +115,15 @@ function failed(error: unknown): number {
     say(`causeway: ${error.message}`)
     return UNUSABLE
   }
+  const room = absentRoom(error)
+  if (room !== undefined) {
+    say(`causeway: this command needs ${room}/, which this image does not hold`)
+    return UNUSABLE
+  }
   // Told by name: importing the classes would load the relay for every command.
   const name = error instanceof Error ? error.name : ''
   // What a worker couldn't use it has told in full.
-  if (error instanceof Error && (name === 'SettingsFault' || name === 'WorkerUnusable')) {
+  if (error instanceof Error && ['SettingsFault', 'WorkerUnusable', 'RegionMismatch'].includes(name)) {
     for (const line of error.message.split('\n')) say(`causeway: ${line}`)
     return UNUSABLE
   }
@@ -116,8 +135,22 @@ function failed(error: unknown): number {
     say(`causeway: ${withCauses(error)}`)
     return FAILED
   }
+  if (name === 'KeyUnusable' || name === 'KeyServiceUnavailable' || name === 'DatabaseUnreachable') {
+    say(`causeway: ${withCauses(error)}`)
+    return name === 'KeyUnusable' ? UNUSABLE : FAILED
+  }
   say(`causeway: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  if (error instanceof Error && error.cause instanceof Error) say(`because: ${withCauses(error.cause)}`)
   return FAILED
+}
+
+/** The folder of sources that a command missed: an image holds one half of the product. */
+function absentRoom(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('url' in error) || typeof error.url !== 'string') return undefined
+  const root = new URL('..', import.meta.url)
+  if (!error.url.startsWith(root.href)) return undefined
+  const [room = ''] = error.url.slice(root.href.length).split('/', 1)
+  return existsSync(new URL(room, root)) ? undefined : room
 }
 
 function withCauses(error: unknown): string {

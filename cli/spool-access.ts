@@ -9,8 +9,11 @@ import { queueAtRest } from '../mta/admin/queue-at-rest.ts'
 import type { QueueOperations } from '../mta/admin/queue-operations.ts'
 import { overAll } from '../mta/admin/several-spools.ts'
 import { spoolOperations } from '../mta/admin/spool-operations.ts'
+import { withKeptProject } from '../mta/enrolment/enrolled-settings.ts'
 import { openJournal } from '../mta/journal/open-journal.ts'
 import { loadMarkerKeys } from '../mta/marker-keys.ts'
+import { NO_TAGS, tagsOf } from '../mta/privacy.ts'
+import type { Tags } from '../mta/privacy.ts'
 import { loadSettings } from '../mta/settings.ts'
 import type { Settings } from '../mta/settings.ts'
 import { loadSpoolKey } from '../mta/spool/keys.ts'
@@ -45,10 +48,9 @@ async function openAtRest(
   // Looking must not make a spool, and a key for it, where the configuration only has a wrong path.
   if (!existsSync(directory))
     throw new UnusableFile(`there is no spool at ${directory}: no relay has run with this configuration`)
-  const { key, directory: whole, project } = settings.spool
+  const { key, directory: whole, project } = (await withKeptProject(settings)).spool
   const { limits } = settings
-  const { secret } = await loadMarkerKeys(settings.marker.file)
-  const journal = openJournal(settings, directory, { secret, log, now: Date.now })
+  const journal = openJournal(settings, directory, { tags: await tagsFor(settings), log, now: Date.now })
   opened.defer(() => journal.close())
   const spool = await openSpool({
     directory,
@@ -62,4 +64,9 @@ async function openAtRest(
   opened.defer(() => spool.close())
   const operations = spoolOperations(spool, queueAtRest(spool, Date.now))
   return notedOperations(operations, (event) => journal.mail(event))
+}
+
+/** What is noted of a spool at rest names no address; what a control plane allows isn't known here. */
+async function tagsFor({ controlPlane, marker, privacy }: Settings): Promise<Tags> {
+  return controlPlane === undefined ? tagsOf(privacy, (await loadMarkerKeys(marker.file)).secret) : NO_TAGS
 }

@@ -5,8 +5,11 @@ import type { Command } from './command.ts'
 export const startCommand: Command = {
   help: `Usage: causeway start
 
-Starts a relay with an example table and a small "internet" mailbox as its next hop, sends one message through, prints it before and
-after, and stays up until Ctrl-C.`,
+Starts the control plane (API and job worker) on a Postgres of its own, a simulated Entra ID to sign in with, a relay that is enrolled with the
+control plane, and a small "internet" mailbox as its next hop; sends one message through, prints it before and after, and stays up until Ctrl-C.
+All of it listens on loopback addresses only. What it keeps is in data/ (CAUSEWAY_DATA names another folder): remove it to begin anew.
+
+CAUSEWAY_PORT_BASE moves all ports: the API's is that number, the others follow. Default 8080.`,
 
   async run(args) {
     const { positionals } = parseOptions(args, {})

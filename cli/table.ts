@@ -3,7 +3,7 @@ import { readTable } from '../mta/mapping/read-table.ts'
 import { TableFault } from '../rewrite-rules/index.ts'
 import { DONE, FAILED, parseOptions, print, say, UsageError } from './command.ts'
 import type { Command } from './command.ts'
-import { faultLines, unreadable } from './files.ts'
+import { faultLines, unreadableTable } from './files.ts'
 
 export const table: Command = {
   help: `Usage: causeway table check FILE [--json]
@@ -35,7 +35,7 @@ Exit code 0: a relay would take it; 1: it is faulty; 2: it can't be read.`,
         )
       return DONE
     } catch (error) {
-      if (!(error instanceof TableFault)) throw unreadable(file, error)
+      if (!(error instanceof TableFault)) throw unreadableTable(file, error)
       if (asJson) await print(`${JSON.stringify({ isValid: false, faults: error.faults })}\n`)
       else for (const line of faultLines(file, error)) say(line)
       return FAILED

@@ -4,15 +4,17 @@
 #   npm run try-images
 #
 # Needs Linux. With Docker when an engine answers; without one, as root on Debian, with buildah, debootstrap and crun, which it installs: then the
-# public base images are replaced by one made of Debian's packages, and Node and npm of the build come from npm. Takes a minute or two, and leaves
+# public base images are replaced by one made of Debian's packages, and Node and npm of the build come from npm. Takes a few minutes, and leaves
 # nothing but those packages.
 #
-# Arguments go on to the build: --build-arg BASE=… --build-arg BUILD_BASE=… for images from elsewhere.
+# KINDS=relay or KINDS=api tries one of the two. Arguments go on to the build: --build-arg BASE=… --build-arg BUILD_BASE=… for images from elsewhere.
 # npm's registry and its certificates come from `npm config`, whatever this machine has set, and go into the build as secrets.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 work=$(mktemp -d)
-image=causeway-mta-try-$$
+kinds=${KINDS:-relay api}
+image_of() { echo "causeway-$1-try-$$"; }
+dockerfile_of() { case $1 in relay) echo Dockerfile.mta ;; api) echo Dockerfile.api ;; esac; }
 
 say() { echo "$*" >&2; }
 
@@ -21,8 +23,11 @@ clean_up() {
   trap - EXIT
   if [ -n "${CONTAINERS_STORAGE_CONF:-}" ]; then
     buildah rm --all >/dev/null 2>&1 || true
-  elif docker image inspect "$image" >/dev/null 2>&1; then
-    docker image rm --force "$image" >/dev/null
+  elif [ -n "${with_docker:-}" ]; then
+    for name in $kinds; do
+      docker image inspect "$(image_of "$name")" >/dev/null 2>&1 || continue
+      docker image rm --force "$(image_of "$name")" >/dev/null
+    done
   fi
   rm -rf "$work"
   exit "$status"
@@ -56,14 +61,19 @@ registry_host=${registry_host%%/*}
 
 # ---- with Docker ----
 if command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1; then
-  for name in HTTP_PROXY HTTPS_PROXY NO_PROXY; do set -- "$@" --build-arg "$name"; done
-  say "building $image with Docker"
-  DOCKER_BUILDKIT=1 timeout 900 docker build "$@" --file "$root/Dockerfile.mta" --tag "$image" "$root" >"$work/build.log" 2>&1 || {
-    cat "$work/build.log" >&2
-    exit 1
-  }
-  "$node" "$root/tests/deploy/try-relay-image.ts" --image "$image" --unspoken "$registry_host" --unspoken "$work"
-  exit
+  for variable in HTTP_PROXY HTTPS_PROXY NO_PROXY; do set -- "$@" --build-arg "$variable"; done
+  with_docker=yes
+  status=0
+  for name in $kinds; do
+    image=$(image_of "$name")
+    say "building $image with Docker"
+    DOCKER_BUILDKIT=1 timeout 900 docker build "$@" --file "$root/$(dockerfile_of "$name")" --tag "$image" "$root" >"$work/build.log" 2>&1 || {
+      cat "$work/build.log" >&2
+      exit 1
+    }
+    "$node" "$root/tests/deploy/try-$name-image.ts" --image "$image" --unspoken "$registry_host" --unspoken "$work" || status=1
+  done
+  exit "$status"
 fi
 
 # ---- without ----
@@ -121,14 +131,20 @@ buildah run "$container" -- chmod 755 /usr/local/bin/node
 buildah run "$container" -- ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
 buildah commit --quiet "$container" "$build_base" >/dev/null
 
-say "building $image with buildah"
-# Docker's format: OCI's has no health check.
-timeout 900 buildah bud --format docker --build-arg "BASE=$base" --build-arg "BUILD_BASE=$build_base" "$@" \
-  --file "$root/Dockerfile.mta" --tag "$image" "$root" >"$work/build.log" 2>&1 || {
-  cat "$work/build.log" >&2
-  exit 1
-}
-buildah inspect --type image "localhost/$image" >"$work/inspected.json"
-container=$(buildah from --pull-never "localhost/$image")
-"$node" "$root/tests/deploy/try-relay-image.ts" --rootfs "$(buildah mount "$container")" --inspected "$work/inspected.json" \
-  --unspoken "$registry_host" --unspoken "$work"
+status=0
+for name in $kinds; do
+  image=$(image_of "$name")
+  say "building $image with buildah"
+  # Docker's format: OCI's has no health check.
+  timeout 900 buildah bud --format docker --build-arg "BASE=$base" --build-arg "BUILD_BASE=$build_base" "$@" \
+    --file "$root/$(dockerfile_of "$name")" --tag "$image" "$root" >"$work/build.log" 2>&1 || {
+    cat "$work/build.log" >&2
+    exit 1
+  }
+  buildah inspect --type image "localhost/$image" >"$work/inspected.json"
+  container=$(buildah from --pull-never "localhost/$image")
+  "$node" "$root/tests/deploy/try-$name-image.ts" --rootfs "$(buildah mount "$container")" --inspected "$work/inspected.json" \
+    --unspoken "$registry_host" --unspoken "$work" || status=1
+  buildah rm "$container" >/dev/null
+done
+exit "$status"

@@ -21,11 +21,21 @@ const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CE
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 
 /** @throws SettingsFault */
-export function loadKeyPair({ certificate, key }: KeyPairFiles): KeyPair {
-  const chain = readText(certificate)
+export function loadKeyPair(files: KeyPairFiles): KeyPair {
+  return parseKeyPair(files, { certificate: readText(files.certificate), key: readText(files.key) })
+}
+
+/**
+ * @param names  where the texts come from, for faults
+ * @throws SettingsFault
+ */
+export function parseKeyPair(
+  { certificate, key }: KeyPairFiles,
+  { certificate: chain, key: keyText }: { readonly certificate: string; readonly key: string },
+): KeyPair {
   const [leaf] = parseCertificates(certificate, chain)
   if (leaf === undefined) throw fault(certificate, 'holds no certificate in PEM form')
-  const privateKey = parseKey(key, readText(key))
+  const privateKey = parseKey(key, keyText)
   if (!leaf.checkPrivateKey(privateKey)) throw fault(key, `is not the key of the certificate in ${certificate}`)
   return {
     certificateFile: certificate,
@@ -38,7 +48,12 @@ export function loadKeyPair({ certificate, key }: KeyPairFiles): KeyPair {
 
 /** The certificates of a bundle, in its order. @throws SettingsFault when there is none */
 export function loadAuthorities(file: string): readonly X509Certificate[] {
-  const certificates = parseCertificates(file, readText(file))
+  return parseAuthorities(file, readText(file))
+}
+
+/** The same of a text. @param file  where it comes from, for faults. @throws SettingsFault */
+export function parseAuthorities(file: string, pem: string): readonly X509Certificate[] {
+  const certificates = parseCertificates(file, pem)
   if (certificates.length === 0) throw fault(file, 'holds no certificate in PEM form')
   return certificates
 }

@@ -11,10 +11,9 @@ import type { Nonce } from './nonces.ts'
 import { loadProofTokens } from './proof-tokens.ts'
 import type { ProofTokens, TokenFile } from './proof-tokens.ts'
 import type { Settings } from './settings.ts'
-import { SettingsFault } from './settings-fault.ts'
 import type { SigningKeyFile } from './settings-signing.ts'
-import { DkimKeys, DkimKeysFault } from './sign/dkim-keys.ts'
-import type { DkimKey } from './sign/dkim-keys.ts'
+import type { DkimKey, DkimKeys } from './sign/dkim-keys.ts'
+import { parseSigningKeys } from './signing-keys.ts'
 
 /** How a certificate is shown in a TLS handshake. */
 export interface Shown {
@@ -94,15 +93,7 @@ export function loadCredentials(settings: CredentialSettings): Credentials {
 /** @throws SettingsFault */
 function signingKeys(files: readonly SigningKeyFile[]): DkimKeys {
   const texts = files.map(({ domain, selector, key }) => ({ domain, selector, pem: readText(key.file) }))
-  try {
-    return DkimKeys.parse(texts)
-  } catch (error) {
-    if (!(error instanceof DkimKeysFault)) throw error
-    throw new SettingsFault(
-      error.faults.map(({ index, rule }) => ({ file: files[index]?.key.file ?? '', path: '', value: '', rule })),
-      { cause: error },
-    )
-  }
+  return parseSigningKeys(texts, (index) => files[index]?.key.file ?? '')
 }
 
 function tokenFiles({ id, proofTokens }: NonNullable<Settings['tenants']>[number]): TokenFile[] {
@@ -141,7 +132,10 @@ export interface CertificateInUse {
   readonly notAfter: number
 }
 
-export function certificatesInUse({ certificates, tenantCertificates }: Credentials): CertificateInUse[] {
+export function certificatesInUse({
+  certificates,
+  tenantCertificates,
+}: Pick<Credentials, 'certificates' | 'tenantCertificates'>): CertificateInUse[] {
   const inUse = (use: string, { certificateFile, leaf }: KeyPair): CertificateInUse => ({
     use,
     file: certificateFile,

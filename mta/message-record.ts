@@ -26,6 +26,8 @@ export interface MessageRecord {
   readonly returnRoute?: RouteName
   /** Mapping revision the message was rewritten with (RC-3). */
   readonly tableVersion: number
+  /** Version of the control plane's snapshot that table and settings were of (RC-3). Absent where they come from files. */
+  readonly snapshotVersion?: number
   /** ms since the epoch, of the 250 */
   readonly receivedAt: number
   /** ms from MAIL to the commit: the first of the four delays */

@@ -22,6 +22,11 @@ export function loadNonces(file: string): readonly Nonce[] {
   if (unknown !== undefined)
     throw fault(file, `has an unknown key ${JSON.stringify(unknown)}; known are format, nonces`)
   if (format !== FORMAT) throw fault(file, `format must be "${FORMAT}"`)
+  return parseNonces(file, nonces)
+}
+
+/** @param file  where the list comes from, for faults. @throws SettingsFault */
+export function parseNonces(file: string, nonces: unknown): readonly Nonce[] {
   if (!Array.isArray(nonces) || nonces.length > MOST_NONCES)
     throw fault(file, `nonces must be a list of at most ${MOST_NONCES}`)
   return nonces.map((item: unknown, index) => {

@@ -44,3 +44,21 @@ export function messageIdTag(id: string, privacy: Privacy, key: string): string 
   if (privacy === 'plain') return bare.slice(0, MAX_MESSAGE_ID)
   return hash('sha256', `${key} message-id ${bare}`, 'base64url').slice(0, TAG_LENGTH)
 }
+
+/** What of addresses and Message-IDs may be written. */
+export interface Tags {
+  address(address: string): string | undefined
+  messageId(id: string): string
+}
+
+/** For who doesn't know what the project allows. */
+export const NO_TAGS: Tags = { address: () => undefined, messageId: () => '' }
+
+/** @param projectSecret  that of the marker: all relays of a project share it */
+export function tagsOf(privacy: Privacy, projectSecret: string): Tags {
+  const key = privacyKey(projectSecret)
+  return {
+    address: (address) => recipientTag(address, privacy, key),
+    messageId: (id) => messageIdTag(id, privacy, key),
+  }
+}

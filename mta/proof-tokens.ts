@@ -37,23 +37,40 @@ export interface TokenFile extends TokenOwner {
   readonly file: string
 }
 
+/** The tokens of one tenant and direction. */
+export interface GivenTokens extends TokenOwner {
+  readonly tokens: readonly string[]
+}
+
 /** @throws SettingsFault; no token is in its text */
 export function loadProofTokens(files: readonly TokenFile[]): ProofTokens {
+  const given = files.map(({ file, tenant, direction }) => {
+    const lines = readText(file).split('\n')
+    return { tenant, direction, tokens: lines.map((line) => line.trim()).filter((line) => line !== '') }
+  })
+  return makeProofTokens(given, (index, rule) => fault(files[index]?.file ?? '', rule))
+}
+
+/**
+ * @param faultAt  makes the error of what is wrong with one of `given`; no token is in the rule
+ * @throws what `faultAt` makes
+ */
+export function makeProofTokens(
+  given: readonly GivenTokens[],
+  faultAt: (index: number, rule: string) => Error,
+): ProofTokens {
   const known: KnownToken[] = []
-  for (const { file, tenant, direction } of files) {
-    const words = readText(file)
-      .split('\n')
-      .map((line) => line.trim())
-      .filter((line) => line !== '')
-    if (words.length === 0) throw fault(file, 'holds no token')
-    if (words.length > MOST_TOKENS) throw fault(file, 'holds more than the current and the previous token')
-    for (const word of words) {
-      if (!TOKEN.test(word)) throw fault(file, 'holds a line that is no token: 43 to 128 letters, digits, `-` or `_`')
+  for (const [index, { tenant, direction, tokens }] of given.entries()) {
+    if (tokens.length === 0) throw faultAt(index, 'holds no token')
+    if (tokens.length > MOST_TOKENS) throw faultAt(index, 'holds more than the current and the previous token')
+    for (const word of tokens) {
+      if (!TOKEN.test(word))
+        throw faultAt(index, 'holds a line that is no token: 43 to 128 letters, digits, `-` or `_`')
       const digest = digestOf(word)
       const other = known.find((token) => token.digest.equals(digest))
       if (other !== undefined) {
-        throw fault(
-          file,
+        throw faultAt(
+          index,
           `holds a token that is also that of tenant ${other.tenant}, ${other.direction}: each is for one tenant and direction`,
         )
       }

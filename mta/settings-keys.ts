@@ -8,6 +8,8 @@ import type { Limits } from './limits.ts'
 import { PRIVACY_LEVELS } from './privacy.ts'
 import { placesOf } from './settings-fault.ts'
 import { duration, durationText, integer, oneOf, parsed, parsedBoolean, ratio } from './settings-forms.ts'
+import { controlPlane, PUSHED_KEYS } from './settings-control-plane.ts'
+import type { WrittenControlPlane } from './settings-control-plane.ts'
 import { listener } from './settings-listeners.ts'
 import { mx } from './settings-mx.ts'
 import type { MxSettings } from './settings-mx.ts'
@@ -185,9 +187,6 @@ const retrySettings = {
 }
 export type RetrySettings = Values<typeof retrySettings>
 
-/** What an operator may find in product.md §8 and write in good faith. */
-const NOT_YET = new Map([['controlPlane', 'a control plane is not in this version: use `table: { file: … }`']])
-
 const projectName = parsed('a name of 1 to 64 letters, digits, `-`, `_` and `.`', (written) => {
   return /^[A-Za-z0-9._-]{1,64}$/.test(written) ? written : undefined
 })
@@ -208,169 +207,178 @@ const policy: Form<Policy> = {
   },
 }
 
-const relaySettings = section(
-  {
-    name: optional<string | undefined>(
-      hostName,
-      undefined,
-      'Who the relay says it is: EHLO, Received, Reporting-MTA, sender of its reports.',
-      "the host's name",
-    ),
-    project: optional<string | undefined>(
-      projectName,
-      undefined,
-      'A table of another project is refused. Unset: the project of the first table that loads. The spool is sealed for it: change it with an empty spool only.',
-      "the table's",
-    ),
-    listeners: required(list(listener, 1), 'Where peers connect.'),
-    certificates: optional(
-      list(keyPair),
-      [],
-      'What listeners with `tls: starttls` show. The first is for clients that name no server, or another. Read again on SIGHUP.',
-    ),
-    clientTrust: optional<{ readonly file: string } | undefined>(
-      fileOf('PEM: the certificates of the authorities that are believed.'),
-      undefined,
-      'Whose client certificates are believed (SP-2). Read again on SIGHUP.',
-      'the public authorities that Node ships',
-    ),
-    requireTls: optional(
-      parsedBoolean,
-      true,
-      'MAIL before STARTTLS gets 530, on listeners that have it (SP-10). `false` is accepted on loopback addresses only.',
-    ),
-    table: required(
-      section({
-        file: required(
-          path,
-          'The mapping table: JSON, or CSV with a header line. Read again when it changes and on SIGHUP. Missing: the relay waits for it and answers 451.',
-        ),
-      }),
-      'Which address becomes which.',
-    ),
-    spool: required(
-      section({
-        directory: required(
-          path,
-          'Accepted mail until it is delivered, encrypted. On a local disk. Made, 0700, when missing.',
-        ),
-        key: required(
-          section({
-            file: required(
-              path,
-              'Root key (KM-1). Made, 0600, when missing and the spool is empty. Without it the spool is unreadable: keep a copy elsewhere.',
-            ),
-          }),
-          'Encrypts the spool.',
-        ),
-      }),
-      'Where mail waits.',
-    ),
-    routes: optional<Routes | undefined>(
-      section({
-        'owner-tenant': required(route, 'Next hop of `out` mail, and of reports on `in` mail.'),
-        mailbox: required(route, 'Next hop of `in` mail, and of reports on `out` mail.'),
-      }),
-      undefined,
-      'Where mail goes, for trying: one server a direction. Only with listeners on loopback addresses.',
-      'none: `tenants` say it',
-    ),
-    tenants: optional<readonly TenantSettings[] | undefined>(
-      tenants,
-      undefined,
-      'The tenants of the project: who may send, by which proof, and where their mail is delivered.',
-      'none: `routes` say it',
-    ),
-    mx: optional<MxSettings | undefined>(
-      mx,
-      undefined,
-      "Delivery to the mail exchangers of recipients' domains, for `policy: { route: mx }` and table entries with that route.",
-      'nothing is delivered so',
-    ),
-    proof: optionalSection(proof, 'What proves that a message comes from a tenant of the project (SP-4).'),
-    nonces: optional<{ readonly file: string } | undefined>(
-      fileOf(
-        'JSON: `{ "format": "causeway-nonces/1", "nonces": [{ "nonce": …, "until": … }] }`. Read again on SIGHUP.',
+const relaySettings = section({
+  name: optional<string | undefined>(
+    hostName,
+    undefined,
+    'Who the relay says it is: EHLO, Received, Reporting-MTA, sender of its reports.',
+    "the host's name",
+  ),
+  project: optional<string | undefined>(
+    projectName,
+    undefined,
+    'A table of another project is refused. Unset: the project of the first table that loads. The spool is sealed for it: change it with an empty spool only.',
+    "the table's",
+  ),
+  listeners: required(list(listener, 1), 'Where peers connect.'),
+  certificates: optional(
+    list(keyPair),
+    [],
+    'What listeners with `tls: starttls` show. The first is for clients that name no server, or another. Read again on SIGHUP.',
+  ),
+  clientTrust: optional<{ readonly file: string } | undefined>(
+    fileOf('PEM: the certificates of the authorities that are believed.'),
+    undefined,
+    'Whose client certificates are believed (SP-2). Read again on SIGHUP.',
+    'the public authorities that Node ships',
+  ),
+  requireTls: optional(
+    parsedBoolean,
+    true,
+    'MAIL before STARTTLS gets 530, on listeners that have it (SP-10). `false` is accepted on loopback addresses only.',
+  ),
+  table: optional<{ readonly file: string } | undefined>(
+    section({
+      file: required(
+        path,
+        'The mapping table: JSON, or CSV with a header line. Read again when it changes and on SIGHUP. Missing: the relay waits for it and answers 451.',
       ),
-      undefined,
-      'Recipients of connector validation and probes, which are answered, recorded and delivered nowhere (SP-11).',
-      'none: such mail is ordinary mail',
-    ),
-    dkim: optional(signingKeys, [], 'Keys that sign mail by its From domain (R80). Read again on SIGHUP.'),
-    seal: optional<SigningKeyFile | undefined>(
-      signingKey,
-      undefined,
-      'The key of the ARC seal (R83): an RSA key of a domain that the tenants trust as a sealer.',
-      'mail is not sealed',
-    ),
-    metrics: optional<{ address: string; port: number } | undefined>(
-      section({
-        address: required(
-          address,
-          'Where /metrics, /healthz and /readyz are answered. They hold no personal data, but are not for strangers.',
-        ),
-        port: required(port, '`0` takes a free one and logs it.'),
-      }),
-      undefined,
-      'Monitoring over HTTP.',
-      'none',
-    ),
-    workers: optional(
-      integer(1, 64),
-      1,
-      'Processes that carry mail, each with its own part of the spool (docs/workers.md). Two cores do as well with one; more cores want more. Read at start only.',
-    ),
-    marker: optional<{ file: string } | undefined>(
-      section({
-        file: required(
-          path,
-          'JSON with `token`, `secret`, and `previousToken`, `previousSecret` while they are being replaced (R76, DL-10). Made, 0600, when missing.',
-        ),
-      }),
-      undefined,
-      'Marks mail that passed, so that a loop is seen.',
-      '`marker.json` beside the spool key',
-    ),
-    policy: optionalSection(
-      policy,
-      'What is rewritten: `inHeaders`, `displayNameAddress`, `noExtensions`, `tnef`, `signed`, `route`, `staleDkim`, `arc` (docs/address-rewriting.md).',
-      'each key its first value',
-    ),
-    limits: optionalSection(section(limitSettings), 'What peers, next hops and the disk may take.'),
-    retry: optionalSection(section(retrySettings), 'When a failed delivery is tried again.'),
-    journal: optionalSection(
-      section({
-        keepDays: optional(integer(1, 366, 'days'), 30, 'Whole days that a line is kept after its own (PR-4).'),
-        maxDayBytes: optional(
-          integer(MIB, 1024 * GIB, 'octets'),
-          2 * GIB,
-          "Of one day's file; what comes on top is dropped and counted. A recipient takes some 350 octets an attempt, and a message 300 more.",
-        ),
-      }),
-      'What became of each recipient at each attempt, without content, for `causeway trace`: one file a day in the folder `journal` of the spool directory.',
-    ),
-    privacy: optional(
-      oneOf(...PRIVACY_LEVELS),
-      'hashed',
-      'Addresses in log and events: keyed hash and domain, nothing, or as they are (PR-2).',
-    ),
-    postmaster: optional<string | undefined>(
-      mailAddress,
-      undefined,
-      'Who gets mail to the unqualified `postmaster` (RFC 5321 §4.5.1).',
-      'such mail is refused',
-    ),
-    log: optionalSection(
-      section({ level: optional(oneOf(...LOG_LEVELS), 'info', 'Events below it are dropped.') }),
-      'The log goes to standard error, one JSON object a line.',
-    ),
-  },
-  NOT_YET,
-)
+    }),
+    undefined,
+    'Which address becomes which.',
+    'none: `controlPlane` pushes it',
+  ),
+  controlPlane: optional<WrittenControlPlane | undefined>(
+    controlPlane,
+    undefined,
+    'The control plane that pushes the table and all settings of the project, in place of `table` and of `project`, `routes`, `tenants`, `proof`, `nonces`, `dkim`, `seal`, `marker`, `policy`, `privacy`, `postmaster` and `limits.maxTableAge`.',
+    'none: the relay stands alone',
+  ),
+  spool: required(
+    section({
+      directory: required(
+        path,
+        'Accepted mail until it is delivered, encrypted. On a local disk. Made, 0700, when missing.',
+      ),
+      key: required(
+        section({
+          file: required(
+            path,
+            'Root key (KM-1). Made, 0600, when missing and the spool is empty. Without it the spool is unreadable: keep a copy elsewhere.',
+          ),
+        }),
+        'Encrypts the spool.',
+      ),
+    }),
+    'Where mail waits.',
+  ),
+  routes: optional<Routes | undefined>(
+    section({
+      'owner-tenant': required(route, 'Next hop of `out` mail, and of reports on `in` mail.'),
+      mailbox: required(route, 'Next hop of `in` mail, and of reports on `out` mail.'),
+    }),
+    undefined,
+    'Where mail goes, for trying: one server a direction. Only with listeners on loopback addresses.',
+    'none: `tenants` say it',
+  ),
+  tenants: optional<readonly TenantSettings[] | undefined>(
+    tenants,
+    undefined,
+    'The tenants of the project: who may send, by which proof, and where their mail is delivered.',
+    'none: `routes` say it',
+  ),
+  mx: optional<MxSettings | undefined>(
+    mx,
+    undefined,
+    "Delivery to the mail exchangers of recipients' domains, for `policy: { route: mx }` and table entries with that route.",
+    'nothing is delivered so',
+  ),
+  proof: optionalSection(proof, 'What proves that a message comes from a tenant of the project (SP-4).'),
+  nonces: optional<{ readonly file: string } | undefined>(
+    fileOf('JSON: `{ "format": "causeway-nonces/1", "nonces": [{ "nonce": …, "until": … }] }`. Read again on SIGHUP.'),
+    undefined,
+    'Recipients of connector validation and probes, which are answered, recorded and delivered nowhere (SP-11).',
+    'none: such mail is ordinary mail',
+  ),
+  dkim: optional(signingKeys, [], 'Keys that sign mail by its From domain (R80). Read again on SIGHUP.'),
+  seal: optional<SigningKeyFile | undefined>(
+    signingKey,
+    undefined,
+    'The key of the ARC seal (R83): an RSA key of a domain that the tenants trust as a sealer.',
+    'mail is not sealed',
+  ),
+  metrics: optional<{ address: string; port: number } | undefined>(
+    section({
+      address: required(
+        address,
+        'Where /metrics, /healthz and /readyz are answered. They hold no personal data, but are not for strangers.',
+      ),
+      port: required(port, '`0` takes a free one and logs it.'),
+    }),
+    undefined,
+    'Monitoring over HTTP.',
+    'none',
+  ),
+  workers: optional(
+    integer(1, 64),
+    1,
+    'Processes that carry mail, each with its own part of the spool (docs/workers.md). Two cores do as well with one; more cores want more. Read at start only.',
+  ),
+  marker: optional<{ file: string } | undefined>(
+    section({
+      file: required(
+        path,
+        'JSON with `token`, `secret`, and `previousToken`, `previousSecret` while they are being replaced (R76, DL-10). Made, 0600, when missing.',
+      ),
+    }),
+    undefined,
+    'Marks mail that passed, so that a loop is seen.',
+    '`marker.json` beside the spool key',
+  ),
+  policy: optionalSection(
+    policy,
+    'What is rewritten: `inHeaders`, `displayNameAddress`, `noExtensions`, `tnef`, `signed`, `route`, `staleDkim`, `arc` (docs/address-rewriting.md).',
+    'each key its first value',
+  ),
+  limits: optionalSection(section(limitSettings), 'What peers, next hops and the disk may take.'),
+  retry: optionalSection(section(retrySettings), 'When a failed delivery is tried again.'),
+  journal: optionalSection(
+    section({
+      keepDays: optional(integer(1, 366, 'days'), 30, 'Whole days that a line is kept after its own (PR-4).'),
+      maxDayBytes: optional(
+        integer(MIB, 1024 * GIB, 'octets'),
+        2 * GIB,
+        "Of one day's file; what comes on top is dropped and counted. A recipient takes some 350 octets an attempt, and a message 300 more.",
+      ),
+    }),
+    'What became of each recipient at each attempt, without content, for `causeway trace`: one file a day in the folder `journal` of the spool directory.',
+  ),
+  privacy: optional(
+    oneOf(...PRIVACY_LEVELS),
+    'hashed',
+    'Addresses in log and events: keyed hash and domain, nothing, or as they are (PR-2).',
+  ),
+  postmaster: optional<string | undefined>(
+    mailAddress,
+    undefined,
+    'Who gets mail to the unqualified `postmaster` (RFC 5321 §4.5.1).',
+    'such mail is refused',
+  ),
+  log: optionalSection(
+    section({ level: optional(oneOf(...LOG_LEVELS), 'info', 'Events below it are dropped.') }),
+    'The log goes to standard error, one JSON object a line.',
+  ),
+})
 type Routes = { readonly 'owner-tenant': SmartHost; readonly mailbox: SmartHost }
 export type WrittenSettings = typeof relaySettings extends Form<infer T> ? T : never
 
 /** Nothing that starts may be open, believe everybody, or speak cleartext towards a tenant. */
 export const RELAY_SETTINGS = checked(relaySettings, (value, place, reading) => {
+  if (value.controlPlane !== undefined) {
+    for (const keys of PUSHED_KEYS) {
+      if (reading.isWritten(place, keys))
+        reading.faultWithin(place, keys, 'stands beside `controlPlane`, which pushes it', '')
+    }
+  }
   for (const { keys, rule } of unsafeParts(value)) reading.faultWithin(place, keys, rule)
 })

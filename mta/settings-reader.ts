@@ -1,7 +1,7 @@
 // Reads one YAML or JSON file into a typed value, or says every fault at once: file, line, path, value and the rule it breaks.
 // A setting is declared once, with its form, default and reason; the documentation is made from the same declaration.
-import { isAlias, isCollection, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
-import type { Document, Node } from 'yaml'
+import { Document, isAlias, isCollection, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
+import type { Node } from 'yaml'
 import { SettingsFault } from './settings-fault.ts'
 import type { FaultPlace } from './settings-fault.ts'
 
@@ -49,6 +49,16 @@ export class Reading {
       node = child
     }
     return this.fault({ node, path }, rule, value ?? shown(node))
+  }
+
+  /** Whether something stands there in the file, a default not counted. */
+  isWritten({ node }: Place, keys: readonly string[]): boolean {
+    let at: unknown = node
+    for (const key of keys) {
+      if (!isMap(at) || !at.has(key)) return false
+      at = at.get(key, true)
+    }
+    return true
   }
 
   faultAt(offset: number | undefined, path: string, value: string, rule: string): void {
@@ -225,6 +235,19 @@ export function readSettingsText<T>(file: string, source: string, form: Form<T>)
   if (reading.faults.length === 0 && hasAlias(node))
     reading.fault({ node, path: '' }, 'anchors and aliases are not read: write the value out', '')
   const value = reading.faults.length === 0 ? form.read({ node, path: '' }, reading) : FAULTY
+  if (value === FAULTY || reading.faults.length > 0) throw new SettingsFault(reading.faults)
+  return value
+}
+
+/**
+ * Reads a parsed JSON value as if it stood in a file.
+ * @param what  takes the place of the file's name
+ * @throws SettingsFault with every fault; what is written may be in it
+ */
+export function readSettingsValue<T>(what: string, json: unknown, form: Form<T>): T {
+  const document = new Document(json, { aliasDuplicateObjects: false })
+  const reading = new Reading(what, document, new LineCounter())
+  const value = form.read({ node: document.contents ?? undefined, path: '' }, reading)
   if (value === FAULTY || reading.faults.length > 0) throw new SettingsFault(reading.faults)
   return value
 }

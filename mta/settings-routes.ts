@@ -7,7 +7,7 @@ import type { KeyPairFiles } from './settings-parts.ts'
 import { checked, list, optional, optionalSection, required, section } from './settings-reader.ts'
 import type { Form, Values } from './settings-reader.ts'
 
-const smartHostSettings = {
+const serverSettings = {
   host: required(host, 'The server. A name is looked up at each new connection.'),
   port: optional(nextHopPort, 25, 'Its port.'),
   tls: required(
@@ -15,6 +15,10 @@ const smartHostSettings = {
     '`verify`: STARTTLS, certificate verified by name; without it mail waits (DL-1). `none`: cleartext, to a loopback address only.',
   ),
   tlsName: optional<string | undefined>(hostName, undefined, 'Name that its certificate must have.', '`host`'),
+}
+
+const smartHostSettings = {
+  ...serverSettings,
   trust: optional<{ readonly file: string } | undefined>(
     fileOf('PEM: the certificates of the authorities that are believed.'),
     undefined,
@@ -24,7 +28,7 @@ const smartHostSettings = {
 }
 
 /** Mail never leaves the machine in cleartext: whoever is on the way could read and redirect it. */
-function verifiable<T extends SmartHost>(form: Form<T>): Form<T> {
+function verifiable<T extends Omit<SmartHost, 'trust'>>(form: Form<T>): Form<T> {
   return checked(form, (value, place, reading) => {
     const isHere = isLoopback(value.host) || value.host === 'localhost'
     if (value.tls === 'none' && !isHere) {
@@ -52,11 +56,21 @@ export interface SmartHost {
   readonly tls: 'verify' | 'none'
   /** undefined: `host` */
   readonly tlsName?: string | undefined
-  /** undefined: the public authorities that Node ships */
+  /** Where the authorities are that are believed; pushed ones have a name that is no file's. undefined: the public ones that Node ships. */
   readonly trust?: { readonly file: string } | undefined
 }
 
-const tenantSettings = {
+/** PEM, as it is pushed: what is wrong with it shows when it is read. */
+const pem = parsed('text in PEM form', (written) => (written.includes('-----BEGIN ') ? written : undefined))
+/** A smart host as a control plane pushes it: with its authorities, not their file. */
+const pushedSmartHost = verifiable(
+  section({
+    ...serverSettings,
+    trust: optional<string | undefined>(pem, undefined, 'PEM of the authorities that are believed.'),
+  }),
+)
+
+const tenantIdentity = {
   id: required(
     parsed('a name of 1 to 32 lower case letters, digits and `-`', (written) =>
       /^[a-z0-9-]{1,32}$/.test(written) ? written : undefined,
@@ -76,6 +90,10 @@ const tenantSettings = {
     list(mailDomain, 1),
     'All domains that the tenant accepts mail for, `….onmicrosoft.com` included: who may send, and where mail goes (SP-5, rewriting.md §13).',
   ),
+}
+
+const tenantSettings = {
+  ...tenantIdentity,
   smartHost: required(verifiable(section(smartHostSettings)), 'Where mail for the tenant is delivered.'),
   clientCertificate: optional<KeyPairFiles | undefined>(
     keyPair,
@@ -107,20 +125,37 @@ function proofToken(why: string) {
 const tenantSection = section(tenantSettings)
 export type TenantSettings = Values<typeof tenantSettings>
 
-/** Two tenants must be told apart by everything that tells a tenant. */
-export const tenants: Form<readonly TenantSettings[]> = checked(list(tenantSection, 1), (values, place, reading) => {
-  const seen = new Map<string, string>()
-  for (const [index, tenant] of values.entries()) {
-    const tell = (key: (string | number)[], what: string, value: string): void => {
-      const other = seen.get(`${what} ${value}`)
-      if (other !== undefined) reading.faultWithin(place, [index, ...key], `tenant ${other} has this ${what} already`)
-      else seen.set(`${what} ${value}`, tenant.id)
-    }
-    tell(['id'], 'id', tenant.id)
-    if (tenant.tenantId !== undefined) tell(['tenantId'], 'tenant id', tenant.tenantId)
-    for (const [at, domain] of tenant.acceptedDomains.entries()) tell(['acceptedDomains', at], 'domain', domain)
-  }
+type PushedServer = typeof pushedSmartHost extends Form<infer T> ? T : never
+const pushedTenantSection = section({
+  ...tenantIdentity,
+  smartHost: optional<PushedServer | undefined>(
+    pushedSmartHost,
+    undefined,
+    'Absent: nothing can be delivered to it yet.',
+  ),
 })
+
+/** Two tenants must be told apart by everything that tells a tenant. */
+function toldApart<T extends Pick<TenantSettings, 'id' | 'tenantId' | 'acceptedDomains'>>(
+  form: Form<readonly T[]>,
+): Form<readonly T[]> {
+  return checked(form, (values, place, reading) => {
+    const seen = new Map<string, string>()
+    for (const [index, tenant] of values.entries()) {
+      const tell = (key: (string | number)[], what: string, value: string): void => {
+        const other = seen.get(`${what} ${value}`)
+        if (other !== undefined) reading.faultWithin(place, [index, ...key], `tenant ${other} has this ${what} already`)
+        else seen.set(`${what} ${value}`, tenant.id)
+      }
+      tell(['id'], 'id', tenant.id)
+      if (tenant.tenantId !== undefined) tell(['tenantId'], 'tenant id', tenant.tenantId)
+      for (const [at, domain] of tenant.acceptedDomains.entries()) tell(['acceptedDomains', at], 'domain', domain)
+    }
+  })
+}
+
+export const tenants: Form<readonly TenantSettings[]> = toldApart(list(tenantSection, 1))
+export const pushedTenants = toldApart(list(pushedTenantSection))
 
 const proofSettings = {
   need: optional(

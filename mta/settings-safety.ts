@@ -19,7 +19,16 @@ export function unsafeParts(settings: WrittenSettings): UnsafePart[] {
   ]
 }
 
-function whereMailGoes({ routes, tenants, policy }: WrittenSettings): UnsafePart[] {
+/** Tenants are in the file, or come with the push. */
+function knowsTenants({ tenants, controlPlane }: WrittenSettings): boolean {
+  return tenants !== undefined || controlPlane !== undefined
+}
+
+function whereMailGoes({ routes, tenants, policy, table, controlPlane }: WrittenSettings): UnsafePart[] {
+  // What is pushed may not stand in the file at all, which is told by its own rule.
+  if (controlPlane !== undefined) return []
+  if (table === undefined)
+    return [{ keys: ['table'], rule: 'is missing; `table` (a file) or `controlPlane` must be given' }]
   if (routes === undefined && tenants === undefined)
     return [{ keys: ['routes'], rule: 'is missing; `routes` (for trying) or `tenants` must be given' }]
   if (routes !== undefined && tenants !== undefined)
@@ -29,13 +38,14 @@ function whereMailGoes({ routes, tenants, policy }: WrittenSettings): UnsafePart
   return []
 }
 
-function mxParts({ mx, tenants, policy }: WrittenSettings): UnsafePart[] {
+function mxParts(settings: WrittenSettings): UnsafePart[] {
+  const { mx, policy } = settings
   if (mx === undefined)
     return policy.route === 'mx' ? [{ keys: ['policy', 'route'], rule: 'needs the section `mx`' }] : []
   const { resolver, dane } = mx
   const isTrusted = resolver?.trustedPath === true || resolver?.servers.every(({ address }) => isLoopback(address))
   return [
-    ...(tenants === undefined
+    ...(!knowsTenants(settings)
       ? [{ keys: ['mx'], rule: 'needs `tenants`: with `routes` all mail goes to one server a direction' }]
       : []),
     ...(dane && isTrusted !== true
@@ -49,13 +59,15 @@ function mxParts({ mx, tenants, policy }: WrittenSettings): UnsafePart[] {
   ]
 }
 
-function listenerParts({ listeners, certificates, tenants, requireTls }: WrittenSettings): UnsafePart[] {
+function listenerParts(settings: WrittenSettings): UnsafePart[] {
+  const { listeners, certificates, requireTls } = settings
+  const hasTenants = knowsTenants(settings)
   return listeners.flatMap((listener, index): UnsafePart[] => {
     const at = (key: string, rule: string): UnsafePart => ({ keys: ['listeners', index, key], rule })
     const isOutside = !isLoopback(listener.address)
     return [
       ...(listener.tls === 'starttls' && certificates.length === 0 ? [at('tls', 'needs `certificates`')] : []),
-      ...(isOutside && tenants === undefined
+      ...(isOutside && !hasTenants
         ? [
             at(
               'address',
@@ -66,7 +78,7 @@ function listenerParts({ listeners, certificates, tenants, requireTls }: Written
       ...(isOutside && !requireTls
         ? [at('address', 'needs `requireTls: true`: outside this machine mail comes over TLS only (SP-10)')]
         : []),
-      ...(listener.direction === undefined && tenants === undefined
+      ...(listener.direction === undefined && !hasTenants
         ? [at('direction', 'is missing; only the proof tokens of `tenants` could tell it')]
         : []),
     ]

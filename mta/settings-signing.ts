@@ -4,7 +4,8 @@ import { fileOf, mailDomain } from './settings-parts.ts'
 import { checked, list, required, section } from './settings-reader.ts'
 import type { Form, Values } from './settings-reader.ts'
 
-const signingKeySettings = {
+/** Which key: the same in the file and in what is pushed. */
+export const keyNameSettings = {
   domain: required(mailDomain, 'The domain that signs (d=).'),
   selector: required(
     parsed('a selector: labels of letters, digits and `-`, dots between them', (written) => {
@@ -15,6 +16,10 @@ const signingKeySettings = {
     }),
     'Under which its public key is published: `<selector>._domainkey.<domain>` (s=).',
   ),
+}
+
+const signingKeySettings = {
+  ...keyNameSettings,
   key: required(
     fileOf('PEM: the private key, RSA of 2,048 bits or more, or Ed25519. Readable by the relay alone.'),
     'What it signs with.',

@@ -11,6 +11,7 @@ import type { Privacy } from './privacy.ts'
 import { RELAY_SETTINGS } from './settings-keys.ts'
 import type { RetrySettings, WrittenSettings } from './settings-keys.ts'
 import { SettingsFault } from './settings-fault.ts'
+import type { WrittenControlPlane } from './settings-control-plane.ts'
 import type { ListenerSettings } from './settings-listeners.ts'
 import type { MxSettings } from './settings-mx.ts'
 import type { ProofSettings, TenantSettings } from './settings-routes.ts'
@@ -31,11 +32,14 @@ export interface Settings {
   /** undefined: that of the first table. */
   readonly project: string | undefined
   readonly listeners: readonly ListenerSettings[]
-  readonly table: { readonly file: string }
+  /** Either this or `controlPlane`. */
+  readonly table: { readonly file: string } | undefined
+  /** undefined: the relay stands alone. */
+  readonly controlPlane: ControlPlaneSettings | undefined
   readonly spool: {
     readonly directory: string
     readonly key: { readonly file: string }
-    /** Project that the spool is sealed for (SF-1): it must be known before any table is. */
+    /** Project that the spool is sealed for (SF-1): it must be known before any table is. Of an enrolled relay see enrolment/enrolled-settings.ts. */
     readonly project: string
   }
   readonly certificates: WrittenSettings['certificates']
@@ -63,6 +67,18 @@ export interface Settings {
   readonly log: { readonly level: LogLevel }
   /** Nothing to refuse, but an operator should read it once: for the log at start. */
   readonly warnings: readonly string[]
+}
+
+/** A control plane, and where what it says is kept. */
+export type ControlPlaneSettings = Omit<WrittenControlPlane, 'state'> & {
+  readonly state: { readonly directory: string }
+}
+
+/** A configuration with a control plane. */
+export type EnrolledSettings = Settings & { readonly controlPlane: ControlPlaneSettings }
+
+export function hasControlPlane(settings: Settings): settings is EnrolledSettings {
+  return settings.controlPlane !== undefined
 }
 
 /** A relay serves one project (SP-1): where the configuration doesn't say which, any name will do. */
@@ -105,6 +121,10 @@ export function parseSettings(file: string, source: string, hostName: string): S
     file,
     name: name ?? 'localhost',
     spool: { ...written.spool, project: written.project ?? UNNAMED_PROJECT },
+    controlPlane: written.controlPlane && {
+      ...written.controlPlane,
+      state: written.controlPlane.state ?? { directory: join(written.spool.directory, 'control-plane') },
+    },
     marker: written.marker ?? { file: join(dirname(written.spool.key.file), 'marker.json') },
     mx: written.mx && {
       ...written.mx,

@@ -5,17 +5,20 @@ import type { Socket } from 'node:net'
 import { Resolver } from 'node:dns/promises'
 import { performance } from 'node:perf_hooks'
 import type { Log } from '../common/log.ts'
+import type { ActiveSnapshot, CurrentSnapshot, ProjectSettings } from './active-snapshot.ts'
 import { Gauge } from '../common/metrics.ts'
 import type { Metrics } from '../common/metrics.ts'
 import { startControl } from './admin/control.ts'
 import { notedOperations } from './admin/noted-operations.ts'
-import { startAdminServer } from './admin/server.ts'
-import type { Readiness } from './admin/server.ts'
+import { startAdminServer } from '../common/admin-server.ts'
+import type { Readiness } from '../common/admin-server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
 import { makeReport } from './bounce/report-message.ts'
 import { certificateMetrics } from './certificate-metrics.ts'
 import { certificatesInUse, CurrentCredentials } from './credentials.ts'
+import type { Credentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
+import { refusedLine } from './events/event-line.ts'
 import { mayWantVerification } from './inbound/attestation.ts'
 import type { VerifierOf } from './inbound/attestation.ts'
 import { ConnectionSlots } from './inbound/connection-slots.ts'
@@ -31,14 +34,12 @@ import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
 import { hostPort } from './outbound/route.ts'
 import { startMxDelivery } from './outbound/mx-delivery.ts'
-import { privacyKey, recipientTag } from './privacy.ts'
 import { newQueueId } from './queue-id.ts'
 import { Queue } from './queue/queue.ts'
-import { smartHosts } from './route-names.ts'
 import type { Settings } from './settings.ts'
 import { loadSpoolKey } from './spool/keys.ts'
 import { openSpool } from './spool/spool.ts'
-import { Tenants } from './tenants.ts'
+import { StandaloneSnapshot } from './standalone-snapshot.ts'
 
 /** For each of two tries: within what a client is kept waiting after the final dot. */
 const DNS_TIMEOUT_MS = 5_000
@@ -47,6 +48,7 @@ export interface RunningWorker {
   /** Bound ports, in the order of the configuration's listeners. */
   readonly ports: readonly number[]
   readiness(): Readiness
+  figures(): WorkerFigures
   /** Serves a client that the primary took at a listener of the configuration; calls `left` when it is gone. */
   take(listener: number, socket: Socket, left: () => void): void
   /** Its spool holds no mail; what is in quarantine isn't counted. */
@@ -70,18 +72,57 @@ export interface WorkerDeps {
   readonly metrics: Metrics
   /** undefined: this process is the whole relay. */
   readonly part?: WorkerPart
+  /** What a control plane pushes; undefined: everything comes from files. */
+  readonly pushed?: PushedProject
+}
+
+/** The project as a control plane pushes it, and who hears of what happens to mail. */
+export interface PushedProject {
+  readonly snapshot: CurrentSnapshot & {
+    /** Awaits `run` now, where there are settings, and before any others are in force. */
+    prepare(run: (settings: ProjectSettings) => Promise<void>): Promise<void>
+  }
+  readonly events: {
+    /** A line of the journal. */
+    message(line: string): void
+    /** A line of what is audited. */
+    audit(line: string): void
+  }
+}
+
+/** What a report to the control plane says of a process's mail. */
+export interface WorkerFigures {
+  readonly messages: number
+  readonly oldestAgeMs: number
+  readonly quarantined: number
+  readonly dead: number
+  /** Of the certificate that ends first, ms since the epoch. */
+  readonly certificateNotAfter: number | undefined
 }
 
 /** @throws SettingsFault, SpoolUnusable: what the operator must mend before a relay can run */
-export async function startWorker(settings: Settings, { log, metrics, part }: WorkerDeps): Promise<RunningWorker> {
+export async function startWorker(
+  settings: Settings,
+  { log, metrics, part, pushed }: WorkerDeps,
+): Promise<RunningWorker> {
   const now = () => Date.now()
   const monotonic = () => performance.now()
   const directory = part?.spoolDirectory ?? settings.spool.directory
   const listenerSettings = part?.takesMail === false ? [] : settings.listeners
   const opened = new AsyncDisposableStack()
   try {
-    const markerKeys = await loadMarkerKeys(settings.marker.file)
-    const journal = openJournal(settings, directory, { secret: markerKeys.secret, log, metrics, now })
+    let current: CurrentSnapshot | undefined = pushed?.snapshot
+    const journal = openJournal(settings, directory, {
+      // Without settings nobody knows what may be told.
+      tags: {
+        address: (address) => current?.settings()?.tags.address(address),
+        messageId: (id) => current?.settings()?.tags.messageId(id) ?? '',
+      },
+      ...(pushed === undefined ? {} : { noted: (line: string) => pushed.events.message(line) }),
+      log,
+      metrics,
+      now,
+    })
     opened.defer(() => journal.close())
     const rootKey = loadSpoolKey(settings.spool.key.file, settings.spool.directory)
     const spool = await openSpool({
@@ -96,18 +137,8 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     })
     opened.defer(() => spool.close())
     const credentials = new CurrentCredentials(settings, log)
-
-    const currentTable = new CurrentTable({
-      file: settings.table.file,
-      project: settings.project,
-      policy: settings.policy,
-      maxAgeMs: settings.limits.maxTableAgeMs,
-      log,
-      metrics,
-      now,
-    })
-    await currentTable.start()
-    opened.defer(() => currentTable.close())
+    const snapshot = (current ??= await standalone(settings, { credentials, log, metrics, now, opened }))
+    const outboundCredentials = outboundCredentialsOf(credentials, snapshot)
 
     const random = () => randomInt(2 ** 32) / 2 ** 32
     const every = (ms: number, task: () => void) => {
@@ -117,7 +148,7 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     const mx =
       settings.mx &&
       (await startMxDelivery(settings.mx, settings, {
-        credentials: () => credentials.get(),
+        credentials: outboundCredentials,
         log,
         metrics,
         random,
@@ -126,15 +157,18 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
         every,
       }))
     if (mx !== undefined) opened.defer(() => mx.close())
-    const tagKey = privacyKey(markerKeys.secret)
-    const tag = (address: string) => recipientTag(address, settings.privacy, tagKey)
     const queue = new Queue({
       spool,
-      settings: { routes: smartHosts(settings), mx: settings.mx, limits: settings.limits, retry: settings.retry },
+      settings: {
+        routes: snapshot.settings()?.routes ?? {},
+        mx: settings.mx,
+        limits: settings.limits,
+        retry: settings.retry,
+      },
       outbound: createOutbound({
         name: settings.name,
         limits: settings.limits,
-        credentials: () => credentials.get(),
+        credentials: outboundCredentials,
         ...(mx === undefined ? {} : { mx: mx.deps }),
         monotonicMs: monotonic,
         metrics,
@@ -145,8 +179,8 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           recipients,
           {
             name: settings.name,
-            markerKeys,
-            currentTable: () => currentTable.get(),
+            markerKeys: markerOf(snapshot.settings()),
+            currentTable: () => snapshot.forReports(),
             newQueueId,
             randomText: () => randomBytes(16).toString('hex'),
             now,
@@ -154,7 +188,7 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           willRetryUntil,
         ),
       deliveryDone(attempt) {
-        const done = deliveryEvent(attempt, tag)
+        const done = deliveryEvent(attempt, (address) => snapshot.settings()?.tags.address(address))
         log[done.level](done.event, done.fields)
         journal.delivery(done)
       },
@@ -174,28 +208,39 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     const largeParts = new LargeParts({ limits: settings.limits, log, metrics: inboundMetrics })
     opened.defer(() => largeParts.close())
     const slots = new ConnectionSlots(settings.limits)
-    const tenants = settings.tenants && new Tenants(settings.tenants)
     const probeRate = new ProbeRate()
-    const verifierOf = mayWantVerification(settings) ? await loadVerifier(settings, now) : undefined
+    let verifierOf: VerifierOf | undefined
+    const loadWhatVerifies = async (project: ProjectSettings | undefined): Promise<void> => {
+      if (project === undefined || !mayWantVerification(listenerSettings, project)) return
+      verifierOf ??= await loadVerifier(settings, now)
+    }
+    await (pushed === undefined ? loadWhatVerifies(snapshot.settings()) : pushed.snapshot.prepare(loadWhatVerifies))
     const listeners: Listener[] = []
     let isStopping = false
     const readiness = (): Readiness => {
-      const { trouble, version } = currentTable.status()
+      const { trouble, version } = snapshot.status()
       const { refusing, nearlyFull } = spool.health()
       const noRoom = refusing ?? nearlyFull
       const reasons = [
         ...(isStopping ? ['the relay is stopping'] : []),
         ...(listeners.length < listenerSettings.length ? ['the listeners are not open yet'] : []),
         ...(version === undefined ? [trouble ?? 'no mapping table yet'] : []),
+        ...(snapshot.isDraining ? ['the control plane has it drained'] : []),
         ...(noRoom === undefined ? [] : [noRoom]),
       ]
       return { isReady: reasons.length === 0, reasons }
     }
+    const certificates = () =>
+      certificatesInUse({
+        certificates: credentials.get().certificates,
+        tenantCertificates: snapshot.settings()?.tenantCertificates ?? new Map(),
+      })
     certificateMetrics(metrics, () =>
-      certificatesInUse(credentials.get()).map(({ use, notAfter }) => ({ name: use, notAfter: new Date(notAfter) })),
+      certificates().map(({ use, notAfter }) => ({ name: use, notAfter: new Date(notAfter) })),
     )
     gauges(metrics, readiness, () => spool.health())
-    if (settings.metrics !== undefined && part === undefined) {
+    // Before it is enrolled a relay answers monitoring already: whoever enrolled it goes on with that.
+    if (settings.metrics !== undefined && part === undefined && pushed === undefined) {
       const admin = await startAdminServer(settings.metrics, { metrics, readiness, log })
       opened.defer(() => admin.close())
     }
@@ -206,7 +251,7 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     })
     opened.defer(() => control.close())
 
-    queue.start()
+    startQueue(queue, snapshot)
     for (const listener of listenerSettings) {
       listeners.push(
         await startListener(listener, {
@@ -216,21 +261,20 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           limits: settings.limits,
           credentials,
           requireTls: settings.requireTls,
-          hasTenants: settings.tenants !== undefined,
+          hasTenants: settings.tenants !== undefined || pushed !== undefined,
           spool,
-          tenants,
-          proof: settings.proof,
-          tokens: () => credentials.get().tokens,
-          signingKeys: () => credentials.get().signing,
-          verifierOf,
+          snapshot,
+          verifierOf: () => verifierOf,
           hasMx: settings.mx !== undefined,
-          nonces: () => credentials.get().nonces,
           probeRate,
-          marker: markerKeys,
+          ...(pushed === undefined
+            ? {}
+            : {
+                refused: (address: string, reason: string) => pushed.events.audit(refusedLine(now(), address, reason)),
+              }),
           largeParts,
           log,
           metrics: inboundMetrics,
-          tag,
           slots,
           now,
           monotonic,
@@ -239,8 +283,6 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
             journal.mail({ kind: 'accepted', ...mail })
             queue.accepted(queueId)
           },
-          currentTable,
-          postmaster: settings.postmaster,
           every,
           memoryUse: processMemoryUse,
           isFed: part !== undefined,
@@ -252,7 +294,7 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
       name: settings.name,
       ports,
       spool: spool.health(),
-      table: currentTable.status(),
+      table: snapshot.status(),
     })
 
     return {
@@ -264,10 +306,21 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
           throw new Error('unreachable: a client of a listener that is not in the configuration')
         server.take(socket, left)
       },
+      figures() {
+        const { messages, oldestMs } = queue.census()
+        const ends = certificates().map(({ notAfter }) => notAfter)
+        return {
+          messages: spool.health().messages,
+          oldestAgeMs: Math.round(oldestMs),
+          quarantined: spool.health().quarantined,
+          dead: messages.dead,
+          certificateNotAfter: ends.length === 0 ? undefined : Math.min(...ends),
+        }
+      },
       isDrained: () => spool.health().messages === 0,
       reload() {
-        credentials.reload()
-        return currentTable.reload()
+        if (pushed !== undefined) credentials.reload()
+        return snapshot.reload()
       },
       async stop(graceMs) {
         isStopping = true
@@ -283,6 +336,65 @@ export async function startWorker(settings: Settings, { log, metrics, part }: Wo
     await opened.disposeAsync()
     throw error
   }
+}
+
+interface StandaloneDeps extends Pick<WorkerDeps, 'log' | 'metrics'> {
+  readonly credentials: CurrentCredentials
+  readonly now: () => number
+  readonly opened: AsyncDisposableStack
+}
+
+/** What is in force where everything comes from files. @throws SettingsFault */
+async function standalone(
+  settings: Settings,
+  { credentials, log, metrics, now, opened }: StandaloneDeps,
+): Promise<CurrentSnapshot> {
+  if (settings.table === undefined) throw new Error('unreachable: a relay without a table file has a control plane')
+  const table = new CurrentTable({
+    file: settings.table.file,
+    project: settings.project,
+    policy: settings.policy,
+    maxAgeMs: settings.limits.maxTableAgeMs,
+    log,
+    metrics,
+    now,
+  })
+  const marker = await loadMarkerKeys(settings.marker.file)
+  await table.start()
+  opened.defer(() => table.close())
+  return new StandaloneSnapshot(settings, { table, credentials, marker })
+}
+
+/** Nothing is delivered before there are settings to deliver by; from then on it goes by those in force. */
+function startQueue(queue: Queue, snapshot: CurrentSnapshot): void {
+  let routes: ProjectSettings['routes'] | undefined
+  snapshot.onSettings((settings) => {
+    const isFirst = routes === undefined
+    if (settings.routes !== routes) queue.reroute((routes = settings.routes))
+    if (isFirst) queue.start()
+  })
+}
+
+/** The project's, and beside them the authorities that the configuration names for mail exchangers. Another value only when one of them is. */
+function outboundCredentialsOf(credentials: CurrentCredentials, snapshot: CurrentSnapshot) {
+  let from: { local: Credentials; project: ProjectSettings | undefined } | undefined
+  let made: Pick<Credentials, 'tenantCertificates' | 'serverTrust'> | undefined
+  return () => {
+    const [local, project] = [credentials.get(), snapshot.settings()]
+    if (made === undefined || from?.local !== local || from.project !== project) {
+      from = { local, project }
+      made = {
+        tenantCertificates: project?.tenantCertificates ?? new Map(),
+        serverTrust: new Map([...local.serverTrust, ...(project?.serverTrust ?? [])]),
+      }
+    }
+    return made
+  }
+}
+
+function markerOf(settings: ProjectSettings | undefined): NonNullable<ActiveSnapshot['marker']> {
+  if (settings?.marker === undefined) throw new Error('unreachable: nothing is delivered before there are settings')
+  return settings.marker
 }
 
 async function loadVerifier({ mx }: Settings, now: () => number): Promise<VerifierOf> {

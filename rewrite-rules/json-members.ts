@@ -1,6 +1,8 @@
 // Reads one large JSON object in chunks (RFC 8259): its lists item by item, so that no more than a chunk and one item is in memory.
 // Only the outer two levels are taken apart here; the items are JSON.parse's.
 import { Buffer, isUtf8 } from 'node:buffer'
+import { PlaceCounter } from './text-place.ts'
+import type { Place } from './text-place.ts'
 
 /** What is told of the object, in the order of the text. Whatever is wrong is told once, then nothing more. */
 export interface MemberHandler {
@@ -23,6 +25,7 @@ export interface MemberHandler {
 const MAX_ITEM_BYTES = 4 * 1024 * 1024
 const MAX_DEPTH = 32
 const FIRST_CAPACITY = 128 * 1024
+const NO_BYTES = new Uint8Array(0)
 
 const QUOTE = 0x22
 const COMMA = 0x2c
@@ -60,9 +63,25 @@ export class JsonMembers {
   #escaped = false
   #key = ''
   #index = 0
+  readonly #places: PlaceCounter | undefined
+  /** Bytes before it are counted in `#places`. */
+  #counted = 0
+  #item: Uint8Array = NO_BYTES
 
-  constructor(handler: MemberHandler) {
+  /** @param countsPlaces  whether `place` will be asked for: it costs a look at every octet */
+  constructor(handler: MemberHandler, { countsPlaces = false } = {}) {
     this.#handler = handler
+    if (countsPlaces) this.#places = new PlaceCounter()
+  }
+
+  /** Where the member, item or fault stands that is being told. */
+  get place(): Place {
+    return this.#places?.place ?? { line: 1, column: 1 }
+  }
+
+  /** The item that is being told, as it is written. Gone when the next thing is told. */
+  get itemBytes(): Uint8Array {
+    return this.#item
   }
 
   write(chunk: Uint8Array): void {
@@ -79,17 +98,31 @@ export class JsonMembers {
   #append(chunk: Uint8Array): void {
     const held = this.#end - this.#start
     if (this.#end + chunk.length > this.#bytes.length) {
+      this.#countTo(this.#start)
       // Twice what is needed: however small the chunks are, a byte is moved a bounded number of times.
       const target =
         (held + chunk.length) * 2 > this.#bytes.length ? Buffer.alloc((held + chunk.length) * 2) : this.#bytes
       this.#bytes.copy(target, 0, this.#start, this.#end)
       this.#bytes = target
       this.#at -= this.#start
+      this.#counted -= this.#start
       this.#start = 0
       this.#end = held
     }
     this.#bytes.set(chunk, this.#end)
     this.#end += chunk.length
+  }
+
+  #countTo(at: number): void {
+    if (at > this.#counted) this.#places?.advance(this.#bytes, this.#counted, at)
+    this.#counted = Math.max(this.#counted, at)
+  }
+
+  /** @returns where the first octet is that is no white space */
+  #skipSpace(start: number, end: number): number {
+    let at = start
+    while (at < end && isSpace(this.#bytes[at] ?? 0)) at++
+    return at
   }
 
   #scan(): void {
@@ -216,6 +249,7 @@ export class JsonMembers {
     const value = this.#parse(this.#start, this.#at - 1)
     if (value === undefined || byte === CLOSE_BRACKET) this.#fail('not a value')
     else {
+      this.#countTo(this.#skipSpace(this.#start, this.#at - 1))
       this.#handler.member(this.#key, value.value)
       this.#afterMember(byte)
     }
@@ -232,6 +266,9 @@ export class JsonMembers {
     const item = this.#parse(this.#start, end)
     if (item === undefined) this.#fail('not JSON in UTF-8')
     else {
+      const first = this.#skipSpace(this.#start, end)
+      this.#countTo(first)
+      this.#item = this.#bytes.subarray(first, end)
       this.#handler.item(this.#key, this.#index++, item.value)
       this.#state = 'after-item'
       this.#start = this.#at
@@ -265,6 +302,7 @@ export class JsonMembers {
     if (this.#state === 'broken') return
     const inList = ['item-start', 'item', 'after-item'].includes(this.#state)
     this.#state = 'broken'
+    this.#countTo(this.#skipSpace(this.#start, this.#at))
     this.#handler.syntaxError(inList ? `${this.#key}/${this.#index}` : this.#key, reason)
   }
 }

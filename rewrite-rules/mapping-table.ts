@@ -1,7 +1,7 @@
 // The mapping table (R2, R3): an immutable snapshot of a project's entries and rules, with a version and a digest, and the ways to
 // come by one: a table file (product.md §8), JSON or CSV, whole or in chunks, or a delta to an older snapshot.
 import { Buffer } from 'node:buffer'
-import { formatAddrSpec, normaliseDomain, quoteLocalPartIfNeeded } from './addr-spec.ts'
+import { normaliseDomain } from './addr-spec.ts'
 import { listRules } from './domain-rules.ts'
 import type { Policy } from './policy.ts'
 import { TABLE_FORMAT, TableBuilder } from './table-builder.ts'
@@ -9,15 +9,16 @@ import type { TableContent } from './table-builder.ts'
 import { TableCompaction, copyTable } from './table-compaction.ts'
 import { applyDelta, checkDelta } from './table-delta.ts'
 import { tableDigest } from './table-digest.ts'
-import type { KnownAddress, TableEntry } from './table-entry.ts'
 import { isRecord } from './table-entry.ts'
 import { TableMap } from './table-map.ts'
 import { ContentReader } from './table-reader.ts'
 import type { CsvIdentity } from './table-reader.ts'
+import { writtenEntry } from './written-entry.ts'
 
 /** From what size on dead rows matter. */
 const MIN_DEAD_ROWS = 1000
 const CHUNK_CHARACTERS = 64 * 1024
+const ROWS_PER_SLICE = 32 * 1024
 
 /**
  * One version of a project's table. Never changes; a message keeps the one it began with (R1).
@@ -105,6 +106,29 @@ export class MappingTable {
     }
   }
 
+  /**
+   * The domains that addresses can be mapped to, normalised: those of presented addresses and mailboxes, and the targets of rules. For whoever has to
+   * see that mail stays within a project.
+   *
+   * @returns a slice of the search, a few milliseconds long: to be called until it gives them
+   */
+  targetDomains(): () => ReadonlySet<string> | undefined {
+    const { store, revision, rules } = this.#content
+    const found = new Set<string>()
+    for (const rule of rules.domainRules) found.add(rule.normalTo).add(rule.twoWay ? rule.normalFrom : rule.normalTo)
+    for (const rule of rules.wildcards) found.add(rule.normalTo)
+    const rows = store.entryRows
+    let row = 0
+    return () => {
+      for (const end = Math.min(row + ROWS_PER_SLICE, rows); row < end; row++) {
+        if (!store.isLive(row, revision)) continue
+        found.add(store.keys.normalDomain(store.presentedKey(row)))
+        found.add(store.keys.normalDomain(store.mailboxKey(row)))
+      }
+      return row < rows ? undefined : found
+    }
+  }
+
   /** The table file of this snapshot, digest included, in chunks of about 64 KiB. */
   *snapshotChunks(): Generator<Buffer> {
     const { project, version, rules, store, revision } = this.#content
@@ -122,21 +146,6 @@ export class MappingTable {
     }
     yield Buffer.from(`${text}\n]}\n`)
   }
-}
-
-function writtenEntry(entry: TableEntry): unknown {
-  return {
-    known: entry.known.map(writtenAddress),
-    presented: writtenAddress(entry.presented),
-    mailbox: writtenAddress(entry.mailbox),
-    ...(entry.x500.length > 0 && { x500: entry.x500 }),
-    ...(entry.eai && { eai: true }),
-    ...(entry.route !== undefined && { route: entry.route }),
-  }
-}
-
-function writtenAddress(address: KnownAddress): string {
-  return formatAddrSpec(quoteLocalPartIfNeeded(address.text), address.domain)
 }
 
 /** A CSV file has no room for these: whoever reads one says what they are to be. */

@@ -1,6 +1,8 @@
 // The CSV form of a table (product.md §8; RFC 4180): a header line that names the columns, then one entry a row. `;` separates several
 // values in a cell; spreadsheets of many countries separate the columns with it too, then such cells come quoted.
 import { Buffer } from 'node:buffer'
+import { restoreCell, splitValues } from './csv-cell.ts'
+import type { Place } from './text-place.ts'
 
 /** What is told of the file; rows count from 1, which is the header line. */
 export interface RowHandler {
@@ -9,7 +11,7 @@ export interface RowHandler {
   syntaxError(row: number, value: string, reason: string): void
 }
 
-const COLUMNS = ['presented', 'mailbox', 'known', 'x500', 'route', 'eai'] as const
+export const COLUMNS = ['presented', 'mailbox', 'known', 'x500', 'route', 'eai'] as const
 type Column = (typeof COLUMNS)[number]
 const REQUIRED: readonly Column[] = ['presented', 'mailbox', 'known']
 
@@ -34,9 +36,26 @@ export class TableCsv {
   #size = 0
   #place: 'start' | 'plain' | 'quoted' | 'quote-in-quoted' = 'start'
   #isBroken = false
+  #line = 1
+  /** Characters of the line at hand before the text at hand. */
+  #lineOffset = 0
+  /** Where the cells of the row at hand begin, and the row itself. */
+  #places: Place[] = []
+  #rowPlace: Place = { line: 1, column: 1 }
 
   constructor(handler: RowHandler) {
     this.#handler = handler
+  }
+
+  /** Whether the text can't be read on. */
+  get isBroken(): boolean {
+    return this.#isBroken
+  }
+
+  /** Where a column's cell begins, or the row, of the row that is being told. */
+  placeOf(column: string): Place {
+    const index = this.#columns?.findIndex((name) => name === column) ?? -1
+    return this.#places[index] ?? this.#rowPlace
   }
 
   write(chunk: Uint8Array): void {
@@ -66,12 +85,19 @@ export class TableCsv {
   #read(text: string): void {
     let start = 0
     let rowStart = 0
+    let lineStart = -this.#lineOffset
+    const beginCell = (at: number): void => void this.#places.push({ line: this.#line, column: at - lineStart + 1 })
+    const endLine = (at: number): void => {
+      this.#line++
+      lineStart = at + 1
+    }
     const take = (end: number): void => {
       if (end > start) this.#cell.push(text.slice(start, end))
     }
     for (let i = 0; i < text.length && !this.#isBroken; i++) {
       const character = text[i]
       if (this.#place === 'quoted') {
+        if (character === '\n') endLine(i)
         if (character !== '"') continue
         take(i)
         start = i + 1
@@ -80,26 +106,34 @@ export class TableCsv {
         start = i // the second of two quotes stands for one
         this.#place = 'quoted'
       } else if (this.#place === 'start' && character === '"') {
+        beginCell(i)
         start = i + 1
         this.#place = 'quoted'
       } else if (character === '\n' || this.#isSeparator(character)) {
         if (this.#place === 'plain') take(i)
+        else if (this.#place === 'start') beginCell(i)
         start = i + 1
         this.#endCell()
         if (character !== '\n') continue
         this.#size += i - rowStart
         rowStart = i + 1
         if (this.#isTooLarge()) return
+        endLine(i)
         this.#endRow()
+        this.#rowPlace = { line: this.#line, column: 1 }
       } else if (this.#place === 'start') {
         if (character === ' ') start = i + 1
-        else this.#place = 'plain'
+        else {
+          beginCell(i)
+          this.#place = 'plain'
+        }
       } else if (this.#place === 'quote-in-quoted' && character !== '\r' && character !== ' ') {
         this.#fail(this.#cell.join(''), 'text after a quoted cell')
       }
     }
     if (this.#place === 'plain' || this.#place === 'quoted') take(text.length)
     this.#size += text.length - rowStart
+    this.#lineOffset = text.length - lineStart
     this.#isTooLarge()
   }
 
@@ -116,7 +150,7 @@ export class TableCsv {
   }
 
   #endCell(): void {
-    this.#cells.push(this.#cell.join('').trim())
+    this.#cells.push(restoreCell(this.#cell.join('').trim()))
     this.#cell = []
     this.#place = 'start'
   }
@@ -128,6 +162,7 @@ export class TableCsv {
     if (this.#columns === undefined) this.#readHeader(cells)
     else if (cells.some((cell) => cell !== '')) this.#readRow(cells, this.#columns)
     this.#row++
+    this.#places = []
   }
 
   #readHeader(cells: readonly string[]): void {
@@ -148,7 +183,7 @@ export class TableCsv {
     const entry: Record<string, unknown> = {}
     for (const [i, column] of columns.entries()) {
       const cell = cells[i] ?? ''
-      if (column === 'known' || column === 'x500') entry[column] = values(cell)
+      if (column === 'known' || column === 'x500') entry[column] = splitValues(cell)
       else if (column === 'eai')
         entry[column] = cell === '' ? false : isBoolean(cell) ? cell.toLowerCase() === 'true' : cell
       else if (column !== 'route' || cell !== '') entry[column] = cell
@@ -157,8 +192,9 @@ export class TableCsv {
   }
 
   #fail(value: string, reason: string): void {
-    if (!this.#isBroken) this.#handler.syntaxError(this.#row, value, reason)
+    if (this.#isBroken) return
     this.#isBroken = true
+    this.#handler.syntaxError(this.#row, value, reason)
   }
 }
 
@@ -194,13 +230,6 @@ function decodeBeginning(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined // the one thing it throws is what is asked here
   }
-}
-
-function values(cell: string): string[] {
-  return cell
-    .split(';')
-    .map((value) => value.trim())
-    .filter((value) => value !== '')
 }
 
 // Spreadsheets write truth values in capitals.

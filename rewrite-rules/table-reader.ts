@@ -10,25 +10,30 @@ export interface CsvIdentity {
   readonly version: number
 }
 
+interface Form {
+  write(chunk: Uint8Array): void
+  end(): void
+}
+
 const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf)
 const OPEN_BRACE = 0x7b
 const OPEN_BRACKET = 0x5b
 
-export class ContentReader {
-  readonly #builder = new TableBuilder()
-  readonly #csv: CsvIdentity
-  #form: JsonMembers | TableCsv | undefined
+/** Passes the chunks of a table file on to whichever of the two forms it has. */
+export class FormReader<Json extends Form, Csv extends Form> {
+  readonly #json: () => Json
+  readonly #csv: () => Csv
+  #form: Json | Csv | undefined
   /** Octets of a byte order mark at the head so far: a whole one is passed over. */
   #marks = 0
   #isBehindMark = false
-  #ended = false
 
-  constructor(csv: CsvIdentity) {
+  constructor(json: () => Json, csv: () => Csv) {
+    this.#json = json
     this.#csv = csv
   }
 
   write(chunk: Uint8Array): void {
-    if (this.#builder.isHopeless) return
     if (this.#form !== undefined) {
       this.#form.write(chunk)
       return
@@ -39,7 +44,7 @@ export class ContentReader {
     while (!isMarkBroken && start < chunk.length && isSpace(chunk[start])) start++
     const first = chunk[start]
     if (first === undefined) return
-    this.#form = !isMarkBroken && (first === OPEN_BRACE || first === OPEN_BRACKET) ? this.#json() : this.#csvForm()
+    this.#form = !isMarkBroken && (first === OPEN_BRACE || first === OPEN_BRACKET) ? this.#json() : this.#csv()
     if (isMarkBroken) this.#form.write(BYTE_ORDER_MARK.subarray(0, this.#marks)) // it was none: part of what isn't UTF-8
     this.#form.write(chunk.subarray(start))
   }
@@ -55,9 +60,31 @@ export class ContentReader {
     return at
   }
 
+  end(): void {
+    this.#form ??= this.#json() // an empty file: which form it was to be is not known
+    this.#form.end()
+  }
+}
+
+export class ContentReader {
+  readonly #builder = new TableBuilder()
+  readonly #csv: CsvIdentity
+  readonly #form = new FormReader(
+    () => this.#json(),
+    () => this.#csvForm(),
+  )
+  #ended = false
+
+  constructor(csv: CsvIdentity) {
+    this.#csv = csv
+  }
+
+  write(chunk: Uint8Array): void {
+    if (!this.#builder.isHopeless) this.#form.write(chunk)
+  }
+
   /** After the last chunk: call it until it gives the table. Each call takes some milliseconds at most. @throws TableFault */
   step(): TableContent | undefined {
-    if (this.#form === undefined) this.#form = this.#json() // an empty file: which form it was to be is not known
     if (!this.#ended) {
       this.#form.end()
       this.#ended = true

@@ -1,9 +1,11 @@
 // Who may import whom (ARCHITECTURE.md, "Import rules"), read from the import lines of every file. Also fails on a cycle between files.
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { importLines, ownTarget, packageName } from './harness/import-lines.ts'
+import type { ImportLine } from './harness/import-lines.ts'
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 
@@ -27,11 +29,39 @@ const ROOMS: Record<string, RoomRule> = {
   mta: {
     ours: ['mta/', 'rewrite-rules/index.ts', 'common/'],
     node: 'all',
-    packages: ['smtp-server', 'yaml', 'prom-client', 'mailauth', 'dns-packet'],
-    why: 'PS-1: the engine through its one face is all that reads mail here; no library parser of mail decides (mailauth judges signatures, dns-packet reads DNS for DANE), and never the control plane',
+    packages: ['smtp-server', 'yaml', 'prom-client', 'mailauth', 'dns-packet', 'jose'],
+    why: 'PS-1: the engine through its one face is all that reads mail here; no library parser of mail decides (mailauth judges signatures, dns-packet reads DNS for DANE, jose signs the tokens of RC-1), and never the control plane',
+  },
+  'control-plane': {
+    ours: ['control-plane/', 'rewrite-rules/index.ts', 'common/'],
+    node: 'all',
+    packages: [
+      'express',
+      'helmet',
+      'zod',
+      'zod-openapi',
+      'pg',
+      'kysely',
+      'bullmq',
+      'ioredis',
+      'jose',
+      '@azure/msal-node',
+      '@azure/keyvault-keys',
+      '@azure/identity',
+      'mailparser',
+      'nodemailer',
+      'prom-client',
+    ],
+    why: 'knows relays by the contract in common/ only, and Microsoft 365, simulated or not, over the network only',
+  },
+  sandbox: {
+    ours: ['sandbox/', 'common/'],
+    node: 'all',
+    packages: ['jose'],
+    why: 'stands in for services of somebody else, so it shares nothing with those who use them',
   },
   cli: {
-    ours: ['cli/', 'mta/', 'rewrite-rules/index.ts', 'common/'],
+    ours: ['cli/', 'mta/', 'control-plane/', 'sandbox/', 'rewrite-rules/index.ts', 'common/'],
     node: 'all',
     packages: ['nodemailer', 'smtp-server'],
     why: 'thin: starts the others',
@@ -42,7 +72,10 @@ const ROOMS: Record<string, RoomRule> = {
 /** Inside mta/: message → inbound → spool → queue → outbound; only worker.ts sees all of it. Empty list: files at the top of mta/ only. */
 const MTA_FOLDERS: Record<string, readonly string[]> = {
   inbound: ['spool', 'sign'],
-  mapping: [],
+  // A push is believed by the enrolment's keys, and kept by the calls that the spool makes.
+  mapping: ['enrolment', 'spool'],
+  enrolment: ['spool'],
+  events: ['enrolment', 'spool'],
   // Given headers, hashes and keys, it gives decisions and fields: whose they are and where they go is not its business.
   sign: [],
   spool: [],
@@ -50,43 +83,20 @@ const MTA_FOLDERS: Record<string, readonly string[]> = {
   outbound: [],
   bounce: [],
   journal: [],
-  doctor: ['spool', 'mapping', 'outbound'],
+  doctor: ['spool', 'mapping', 'outbound', 'enrolment'],
   admin: ['queue', 'spool'],
-  workers: ['admin', 'spool'],
+  workers: ['admin', 'spool', 'mapping', 'enrolment'],
 }
 
 interface SourceFile {
   readonly path: string
-  readonly imports: readonly { specifier: string; isTypeOnly: boolean }[]
+  readonly imports: readonly ImportLine[]
 }
 
 function sourceFiles(folder: string): SourceFile[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.(ts|mjs)$/.test(name))
-    .map((name) => ({ path: join(folder, name), imports: importsOf(readFileSync(join(ROOT, folder, name), 'utf8')) }))
-}
-
-function importsOf(text: string): SourceFile['imports'] {
-  const found = []
-  for (const match of text.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'/gm)) {
-    found.push({ specifier: match[2] ?? '', isTypeOnly: match[1] !== undefined })
-  }
-  for (const match of text.matchAll(/\bimport\('([^']+)'\)/g))
-    found.push({ specifier: match[1] ?? '', isTypeOnly: false })
-  for (const match of text.matchAll(/new URL\('(\.[^']+\.ts)', import\.meta\.url\)/g)) {
-    found.push({ specifier: match[1] ?? '', isTypeOnly: false })
-  }
-  return found
-}
-
-/** Path from the root for an import of our own, undefined for `node:` and packages. */
-function ownTarget(file: string, specifier: string): string | undefined {
-  return specifier.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(file), specifier)) : undefined
-}
-
-function packageName(specifier: string): string {
-  const parts = specifier.split('/')
-  return specifier.startsWith('@') ? parts.slice(0, 2).join('/') : (parts[0] ?? '')
+    .map((name) => ({ path: join(folder, name), imports: importLines(readFileSync(join(ROOT, folder, name), 'utf8')) }))
 }
 
 for (const [room, rule] of Object.entries(ROOMS)) {

@@ -95,6 +95,7 @@ export async function makeReport(
       project: record.project,
       direction,
       tableVersion: record.tableVersion,
+      ...(record.snapshotVersion === undefined ? {} : { snapshotVersion: record.snapshotVersion }),
       receivedAt: now,
       intakeMs: 0,
       reversePath: '',

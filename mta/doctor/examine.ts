@@ -4,12 +4,14 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nextHopOf } from '../outbound/route.ts'
 import { smartHosts } from '../route-names.ts'
-import { loadSettings, SettingsFault } from '../settings.ts'
+import { hasControlPlane, loadSettings, SettingsFault } from '../settings.ts'
 import type { Settings } from '../settings.ts'
 import { faultText } from '../settings-fault.ts'
 import { Disk } from '../spool/disk.ts'
 import { judgeCertificate, observeCertificate } from './certificates.ts'
 import type { CertificateFile } from './certificates.ts'
+import { judgeEnrolment, observeEnrolment, withProject } from './enrolment.ts'
+import type { EnrolmentFacts } from './enrolment.ts'
 import { judgeFile, judgeSpoolFiles, observeFile, observeSpoolFiles } from './files.ts'
 import { fault, ok, warning } from './finding.ts'
 import type { Finding } from './finding.ts'
@@ -36,37 +38,59 @@ export async function examineRelay(configFile: string, now: () => number): Promi
     ok('configuration', settings.file),
     ...settings.warnings.map((text) => warning('configuration', text, 'see docs/relay-configuration.md')),
   ]
-  const spool = await examineSpool(settings)
+  const enrolled = hasControlPlane(settings) ? await observeEnrolment(settings) : undefined
+  const spool = await examineSpool(enrolled === undefined ? settings : withProject(settings, enrolled))
   const pids = await Promise.all(spool.parts.map(holderOf))
   const pid = pids.find((each) => each !== undefined)
   findings.push(...spool.findings, ...judgeMachine(await observeMachine(pid, spool.newestMs, now())))
 
-  const table = await observeTable(settings.table.file)
-  const wanted = { file: settings.table.file, project: settings.project, maxAgeMs: settings.limits.maxTableAgeMs }
-  findings.push(judgeTable(wanted, table, now()))
+  const kept = await examineProject(settings, enrolled, now())
+  findings.push(...kept.findings)
   findings.push(...(await examineCertificates(certificateFiles(settings), now())))
-  findings.push(...(await examineNetwork(settings, pid !== undefined)))
+  findings.push(...(await examineNetwork(settings, kept.routes, pid !== undefined)))
   if (pid === undefined) findings.push(warning('relay', 'no relay has the spool open', 'start it'))
   else if (settings.metrics === undefined)
     findings.push(warning('relay', 'runs, but without `metrics` nobody can see whether it is ready', 'add `metrics`'))
-  else
-    findings.push(
-      judgeRunning(await observeRunning(settings.metrics), table.kind === 'read' ? table.version : undefined),
-    )
+  else findings.push(judgeRunning(await observeRunning(settings.metrics), kept.tableVersion))
   return findings
 }
 
-async function examineSpool({ file, spool, marker, table, limits }: Settings) {
+/** Where the project comes from: the table file, or the enrolment and what was pushed. */
+async function examineProject(settings: Settings, enrolled: EnrolmentFacts | undefined, now: number) {
+  if (enrolled !== undefined) {
+    const snapshot = enrolled.kind === 'enrolled' ? enrolled.snapshot : undefined
+    const findings = judgeEnrolment(enrolled, now)
+    return { findings, routes: snapshot?.project.project.routes ?? {}, tableVersion: snapshot?.table.version }
+  }
+  const { file } = settings.table ?? { file: '' }
+  const table = await observeTable(file)
+  const wanted = { file, project: settings.project, maxAgeMs: settings.limits.maxTableAgeMs }
+  return {
+    findings: [judgeTable(wanted, table, now)],
+    routes: smartHosts(settings),
+    tableVersion: table.kind === 'read' ? table.version : undefined,
+  }
+}
+
+async function examineSpool({ file, spool, marker, table, controlPlane, limits }: Settings) {
   const directory = await observeFile(spool.directory)
   const owner = directory.kind === 'there' ? directory.uid : undefined
   const parts = [spool.directory, ...(await workerParts(spool.directory))]
   const findings = [
     judgeFile('spool-directory', spool.directory, 'secret', directory, owner),
     judgeFile('spool-key-file', spool.key.file, 'secret', await observeFile(spool.key.file), owner),
-    judgeFile('marker-file', marker.file, 'secret', await observeFile(marker.file), owner),
+    controlPlane === undefined
+      ? judgeFile('marker-file', marker.file, 'secret', await observeFile(marker.file), owner)
+      : judgeFile(
+          'state-directory',
+          controlPlane.state.directory,
+          'secret',
+          await observeFile(controlPlane.state.directory),
+          owner,
+        ),
     judgeFile('configuration-file', file, 'trusted', await observeFile(file), owner),
   ]
-  if (existsSync(table.file))
+  if (table !== undefined && existsSync(table.file))
     findings.push(judgeFile('table-file', table.file, 'trusted', await observeFile(table.file), owner))
   if (owner === undefined) return { findings, parts, newestMs: undefined }
   const files = await observeSpoolFiles(spool.directory, owner)
@@ -105,13 +129,17 @@ async function examineCertificates(files: readonly CertificateFile[], now: numbe
   return Promise.all(files.map(async (file) => judgeCertificate(file, await observeCertificate(file), now)))
 }
 
-async function examineNetwork(settings: Settings, isRunning: boolean): Promise<Finding[]> {
+async function examineNetwork(
+  settings: Settings,
+  routes: ReturnType<typeof smartHosts>,
+  isRunning: boolean,
+): Promise<Finding[]> {
   const { listeners, metrics } = settings
   const fixed = listeners.filter(({ port }) => port !== 0)
   const open = fixed.map(async (listener) =>
     judgeListener(listener, await observePort(reachable(listener.address), listener.port), isRunning),
   )
-  const hops = Object.entries(smartHosts(settings)).map(async ([name, route]) => {
+  const hops = Object.entries(routes).map(async ([name, route]) => {
     const { hostPort, host, port } = nextHopOf(route)
     return judgeNextHop(name, hostPort, await observeNextHop(host, port))
   })

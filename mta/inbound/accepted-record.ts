@@ -17,6 +17,7 @@ export interface AcceptedMessage {
   readonly tenant: string | undefined
   readonly project: string
   readonly tableVersion: number
+  readonly snapshotVersion: number | undefined
   /** ms since the epoch */
   readonly receivedAt: number
   readonly has8Bit: boolean
@@ -27,7 +28,7 @@ export interface AcceptedMessage {
 }
 
 export function acceptedRecord(message: AcceptedMessage): MessageRecord {
-  const { transaction, rewritten, routes, tenant, receivedAt } = message
+  const { transaction, rewritten, routes, tenant, receivedAt, snapshotVersion } = message
   const { RET: ret, ENVID: envid, BODY: body, REQUIRETLS: requireTls } = transaction.parameters
   const received = transaction.envelope().forwardPaths
   return {
@@ -37,6 +38,7 @@ export function acceptedRecord(message: AcceptedMessage): MessageRecord {
     ...(tenant === undefined ? {} : { tenant }),
     returnRoute: message.returnRoute,
     tableVersion: message.tableVersion,
+    ...(snapshotVersion === undefined ? {} : { snapshotVersion }),
     receivedAt,
     intakeMs: Math.max(0, receivedAt - transaction.startedAt),
     reversePath: rewritten.envelope.reversePath,

@@ -2,9 +2,9 @@
 // are hashed as they stream by; what is left for the end is the header. (R79–R83, R35, SP-4, DL-9)
 import { applyEdits, NO_HEADER_LIMITS, scanHeader } from '../../rewrite-rules/index.ts'
 import type { Direction, HeaderBlock, Policy } from '../../rewrite-rules/index.ts'
+import type { ProjectSettings } from '../active-snapshot.ts'
 import type { SigningKeys } from '../credentials.ts'
 import type { ProofSettings } from '../settings-routes.ts'
-import type { Settings } from '../settings.ts'
 import { planSeal } from '../sign/arc.ts'
 import { authenticationResults } from '../sign/authentication-results.ts'
 import { BodyHash } from '../sign/body-hash.ts'
@@ -156,14 +156,15 @@ function wantsVerification({ direction, policy, need }: AttestedMessage, { dkim,
 }
 
 /** Whether any message can want it. What it takes costs 30 MB and a quarter of a second to load. */
-export function mayWantVerification({ listeners, policy, proof, dkim, seal }: VerificationSettings): boolean {
+export function mayWantVerification(
+  listeners: readonly { readonly direction: Direction | undefined }[],
+  { policy, proof, signing: { dkim, seal } }: Pick<ProjectSettings, 'policy' | 'proof' | 'signing'>,
+): boolean {
   return (
     proof.need !== 'token' ||
     policy.staleDkim === 'remove-own' ||
     policy.inHeaders === 'keep-dkim' ||
     (seal !== undefined && policy.arc !== 'off') ||
-    (dkim.length > 0 && listeners.some(({ direction }) => direction !== 'out'))
+    (dkim.domains.length > 0 && listeners.some(({ direction }) => direction !== 'out'))
   )
 }
-
-export type VerificationSettings = Pick<Settings, 'listeners' | 'policy' | 'proof' | 'dkim' | 'seal'>

@@ -1,12 +1,11 @@
 // One listener: takes connections, admits or refuses them, holds their sessions to the limits, and closes in good order. (DU-6)
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import type { PinnedTable } from '../pinned-table.ts'
+import type { ActiveSnapshot, CurrentSnapshot } from '../active-snapshot.ts'
 import type { Credentials } from '../credentials.ts'
 import { Admission } from './admission.ts'
 import type { ListenerPeers, RelayPeers } from './admission.ts'
 import type { ConnectionSlots, SlotRefusal } from './connection-slots.ts'
-import type { Nonce } from '../nonces.ts'
 import { newQueueId } from '../queue-id.ts'
 import { ProbeReception } from './probe.ts'
 import type { ProbeRate } from './probe.ts'
@@ -33,10 +32,9 @@ export interface ListenerDeps extends ReceiveDeps, RelayPeers {
   readonly credentials: { get(): Pick<Credentials, 'certificates' | 'clientTrust'> }
   readonly spool: ReceiveDeps['spool'] & SessionDeps['spool']
   /** Asked at each message: undefined means 451, never unmapped. */
-  readonly currentTable: { get(): PinnedTable | undefined }
-  /** addr-spec; undefined: no mail to the unqualified postmaster */
-  readonly postmaster: string | undefined
-  readonly nonces: () => readonly Nonce[]
+  readonly snapshot: Pick<CurrentSnapshot, 'get' | 'settings' | 'isDraining'>
+  /** Told once an hour of each peer that is refused, for whoever audits (SP-9). */
+  readonly refused?: (address: string, reason: string) => void
   readonly probeRate: ProbeRate
   /** One for all listeners of a relay: the limits are the relay's. */
   readonly slots: ConnectionSlots
@@ -96,10 +94,25 @@ const SLOT_REPLIES: Record<SlotRefusal, Reply> = {
   rate: REPLIES.tooFast,
 }
 
+/** Made anew when other ranges are pushed (SP-3). */
+function currentAdmission(listener: ListenerAddress, deps: ListenerDeps): () => Admission {
+  let pushed: readonly string[] | undefined
+  let admission = new Admission(listener, deps)
+  return () => {
+    const allow = deps.snapshot.settings()?.allow
+    if (allow !== undefined && allow !== pushed) {
+      pushed = allow
+      admission = new Admission({ ...listener, allow: [...listener.allow, ...allow] }, deps)
+    }
+    return admission
+  }
+}
+
 /** @throws when the address can't be listened on */
 export async function startListener(listener: ListenerAddress, deps: ListenerDeps): Promise<Listener> {
   const { limits, log, metrics, direction, slots } = deps
-  const admission = new Admission(listener, deps)
+  const admission = currentAdmission(listener, deps)
+  const { offersTls, asksForCertificate } = admission()
   const knownChains = new KnownChains()
   const sessions = new Set<Session>()
   /** Sessions whose client is gone while their message still becomes durable. */
@@ -112,6 +125,7 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
     if (audited.has(address) || audited.size >= MAX_AUDITED) return
     audited.set(address, deps.monotonic())
     log.warn('client.refused', { address, reason: reply.reason })
+    deps.refused?.(address, reply.reason)
   }
 
   const replied = (address: string, reply: Reply): void => {
@@ -135,43 +149,39 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
     name: deps.name,
     limits,
     spool: deps.spool,
-    recipientRules: (peer) => {
-      const pinned = deps.currentTable.get()
-      return {
-        name: deps.name,
-        postmaster: deps.postmaster,
-        tenants: deps.tenants,
-        direction,
-        nonces: deps.nonces(),
-        isLocal: peer === 'local',
-        now: deps.now(),
-        map: pinned?.table.withPolicy(pinned.policy),
-      }
-    },
+    recipientRules: (peer, { postmaster, tenants, nonces, table, policy }) => ({
+      name: deps.name,
+      postmaster,
+      tenants,
+      direction,
+      nonces,
+      isLocal: peer === 'local',
+      now: deps.now(),
+      map: table.withPolicy(policy),
+    }),
     log,
     now: deps.now,
     monotonic: deps.monotonic,
-    hasTable: () => deps.currentTable.get() !== undefined,
-    receive: (transaction: Transaction, client: Client) => {
-      if (transaction.isProbe) {
-        return new ProbeReception(probeDeps, transaction, client, newQueueId(deps.now()))
-      }
-      const pinned = deps.currentTable.get()
-      return pinned === undefined ? undefined : new Reception(deps, pinned, transaction, client)
-    },
+    pin: () => deps.snapshot.get(),
+    isDraining: () => deps.snapshot.isDraining,
+    receive: (transaction: Transaction, client: Client, pinned: ActiveSnapshot) =>
+      transaction.isProbe
+        ? new ProbeReception(probeDeps, transaction, client, newQueueId(deps.now()))
+        : new Reception(deps, pinned, transaction, client),
     isStressed: () => slots.isStressed,
-    offersTls: admission.offersTls,
+    offersTls,
     admit(address, tls) {
       const certificates = tls && knownChains.certificatesOf(tls)
       const trust = deps.credentials.get().clientTrust
-      const verdict = admission.admit({ address, certificates, trust, now: deps.now() })
+      const verdict = admission().admit({ address, certificates, trust, now: deps.now() })
       if (verdict.kind === 'admitted' && certificates !== undefined) knownChains.remember(certificates)
       return verdict
     },
   }
 
   const admit = (address: string): Reply | undefined => {
-    if (!admission.mayConnect(address)) return REPLIES.addressRefused
+    if (!admission().mayConnect(address)) return REPLIES.addressRefused
+    if (deps.snapshot.isDraining) return REPLIES.draining
     const refusal = slots.take(address, deps.monotonic())
     if (refusal !== undefined) return SLOT_REPLIES[refusal]
     if (!isMemoryHigh) return undefined
@@ -217,10 +227,10 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
       // A client may close its side behind its last command and still wait for the reply.
       allowHalfOpen: true,
     },
-    admission.offersTls
+    offersTls
       ? {
           certificates: () => deps.credentials.get().certificates,
-          asksForCertificate: admission.asksForCertificate,
+          asksForCertificate,
         }
       : undefined,
     openSession,

@@ -10,22 +10,17 @@ import {
   Refusal,
 } from '../../rewrite-rules/index.ts'
 import type { Direction, HeaderBlock, RewrittenEnvelope } from '../../rewrite-rules/index.ts'
-import type { SigningKeys } from '../credentials.ts'
+import type { ActiveSnapshot } from '../active-snapshot.ts'
 import { isAutomaticMail } from '../automatic-mail.ts'
 import type { Limits } from '../limits.ts'
 import type { AcceptedMail } from '../mail-event.ts'
-import type { MarkerKeys } from '../marker-keys.ts'
 import type { MessageRecord } from '../message-record.ts'
-import type { PinnedTable } from '../pinned-table.ts'
-import type { ProofTokens } from '../proof-tokens.ts'
 import { newQueueId } from '../queue-id.ts'
 import type { QueueId } from '../queue-id.ts'
-import type { ProofSettings } from '../settings-routes.ts'
 import { keptFieldLists } from '../sign/verification.ts'
 import type { Verification } from '../sign/verification.ts'
 import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
 import type { Spool, SpoolIntake } from '../spool/contract.ts'
-import type { Tenants } from '../tenants.ts'
 import { Attestation } from './attestation.ts'
 import type { VerifierOf } from './attestation.ts'
 import { acceptedRecord, collapsedPaths, firstState } from './accepted-record.ts'
@@ -44,23 +39,15 @@ import type { Transaction } from './transaction.ts'
 export interface ReceiveDeps {
   readonly name: string
   readonly authservId: string
-  readonly signingKeys: () => SigningKeys
-  readonly verifierOf: VerifierOf | undefined
+  /** undefined: nothing in force asks for it. */
+  readonly verifierOf: () => VerifierOf | undefined
   /** Of the listener; undefined: the token of each message tells it (R5). */
   readonly direction: Direction | undefined
   readonly limits: Limits
   readonly spool: Pick<Spool, 'begin' | 'remove'>
-  /** undefined: the two-route configuration (product.md §8). */
-  readonly tenants: Tenants | undefined
-  readonly proof: ProofSettings
-  readonly tokens: () => ProofTokens
   readonly hasMx: boolean
-  /** undefined: delivered mail is not marked, and no loop is seen but by its Received fields. */
-  readonly marker: MarkerKeys | undefined
   readonly largeParts: Pick<LargeParts, 'run'>
   readonly log: Log
-  /** What of an address the log may hold (PR-2). */
-  readonly tag: (address: string) => string | undefined
   readonly metrics: InboundMetrics
   /** ms since the epoch */
   readonly now: () => number
@@ -70,7 +57,7 @@ export interface ReceiveDeps {
 
 export class Reception implements Receiving {
   readonly #deps: ReceiveDeps
-  readonly #pinned: PinnedTable
+  readonly #pinned: ActiveSnapshot
   readonly #transaction: Transaction
   readonly #client: Client
   readonly #queueId: QueueId
@@ -88,7 +75,7 @@ export class Reception implements Receiving {
   /** Set when the message is durable and nobody has said otherwise meanwhile. */
   #durable: MessageRecord | undefined
 
-  constructor(deps: ReceiveDeps, pinned: PinnedTable, transaction: Transaction, client: Client) {
+  constructor(deps: ReceiveDeps, pinned: ActiveSnapshot, transaction: Transaction, client: Client) {
     this.#deps = deps
     this.#pinned = pinned
     this.#transaction = transaction
@@ -152,8 +139,8 @@ export class Reception implements Receiving {
 
   /** The header block is complete: judges proof and loops, fixes direction, table and envelope. */
   #begin(receivedHeader: HeaderBlock): Uint8Array[] {
-    const { marker, log, spool } = this.#deps
-    const { table, policy } = this.#pinned
+    const { log, spool } = this.#deps
+    const { table, policy, marker } = this.#pinned
     const direction = this.#judgeProof(receivedHeader)
     if (direction === undefined) return []
     this.#direction = direction
@@ -179,25 +166,27 @@ export class Reception implements Receiving {
   }
 
   #attest(received: HeaderBlock, direction: Direction): Attestation {
-    const { authservId, signingKeys, verifierOf, tenants, proof, now } = this.#deps
+    const { authservId, verifierOf, now } = this.#deps
+    const { tenants, proof, policy, signing } = this.#pinned
     const isProjectDomain = (domain: string): boolean => tenants?.ownerOf(domain) !== undefined
     return new Attestation(
-      { authservId, keys: signingKeys(), verifierOf, isProjectDomain, now },
-      { received, direction, policy: this.#pinned.policy, need: this.#isTrusted ? undefined : proof.need },
+      { authservId, keys: signing, verifierOf: verifierOf(), isProjectDomain, now },
+      { received, direction, policy, need: this.#isTrusted ? undefined : proof.need },
     )
   }
 
   /** Whoever reaches the listener is trusted: it is on loopback without TLS (product.md §8). */
   get #isTrusted(): boolean {
-    return this.#deps.tenants === undefined || this.#client.peer === 'local'
+    return this.#pinned.tenants === undefined || this.#client.peer === 'local'
   }
 
   /** @returns undefined, and sets the verdict, where the header doesn't show a tenant of ours (SP-4) */
   #judgeProof(receivedHeader: HeaderBlock): Direction | undefined {
-    const { tenants, proof, tokens, metrics } = this.#deps
+    const { tenants, proof, tokens } = this.#pinned
+    const { metrics } = this.#deps
     if (this.#isTrusted && this.#deps.direction !== undefined) return this.#deps.direction
     if (tenants === undefined) throw new Error('unreachable: a listener without direction has tenants')
-    const shown = readHeaderProof(receivedHeader, tokens(), tenants)
+    const shown = readHeaderProof(receivedHeader, tokens, tenants)
     metrics.crossTenant.inc({ tenant: shown.crossTenant })
     const verdict = judgeHeaderProof(shown, this.#deps.direction, proof)
     if (verdict.kind === 'refused') {
@@ -267,7 +256,7 @@ export class Reception implements Receiving {
   }
 
   #planRoutes(receivedHeader: HeaderBlock): RoutePlan {
-    const { tenants, hasMx, log } = this.#deps
+    const { hasMx, log } = this.#deps
     const { envelope } = this.#rewritten()
     const plan = planRoutes({
       ...this.#pinned,
@@ -278,7 +267,6 @@ export class Reception implements Receiving {
       from: fromMailboxes(receivedHeader),
       isSmtpUtf8: this.#transaction.isSmtpUtf8,
       handedBy: this.#tenant,
-      tenants,
       hasMx,
       isLocal: this.#client.peer === 'local',
     })
@@ -302,7 +290,7 @@ export class Reception implements Receiving {
 
   /** SP-4 (b), once the last octet of the body is there. */
   #judgeDkimProof(attestation: Attestation): void {
-    const { tenants, proof } = this.#deps
+    const { tenants, proof } = this.#pinned
     if (this.#isTrusted || proof.need === 'token') return
     const shown = attestation.proof()
     if (shown.kind === 'unknown') this.#verdict ??= REPLIES.proofUnknown
@@ -320,7 +308,8 @@ export class Reception implements Receiving {
     attestation: Attestation,
     verification: Verification | undefined,
   ): Promise<Buffer | undefined> {
-    const { name, authservId, marker, now, log } = this.#deps
+    const { name, authservId, now, log } = this.#deps
+    const { marker } = this.#pinned
     const direction = this.#knownDirection()
     const received = receivedField({
       ...this.#client,
@@ -366,7 +355,7 @@ export class Reception implements Receiving {
     plan: RoutePlan & { kind: 'routed' },
     about: { readonly has8Bit: boolean; readonly isAutomatic: boolean },
   ): MessageRecord {
-    const { table } = this.#pinned
+    const { table, snapshotVersion } = this.#pinned
     return acceptedRecord({
       queueId: this.#queueId,
       transaction: this.#transaction,
@@ -377,6 +366,7 @@ export class Reception implements Receiving {
       tenant: this.#tenant,
       project: table.project,
       tableVersion: table.version,
+      snapshotVersion,
       receivedAt: this.#deps.now(),
       ...about,
       headerBytes: header.length,
@@ -385,7 +375,8 @@ export class Reception implements Receiving {
   }
 
   #report(record: MessageRecord): void {
-    const { log, metrics, tag } = this.#deps
+    const { log, metrics } = this.#deps
+    const { tags } = this.#pinned
     const direction = this.#knownDirection()
     const { changeCount, codes } = this.#rewriter.report()
     const bytes = record.headerBytes + record.bodyBytes
@@ -401,8 +392,9 @@ export class Reception implements Receiving {
       client: this.#client.address,
       bytes,
       recipients: record.recipients.length,
-      ...(collapsed.length > 0 ? { collapsed: collapsed.map((path) => tag(path)) } : {}), // R13
+      ...(collapsed.length > 0 ? { collapsed: collapsed.map((path) => tags.address(path)) } : {}), // R13
       tableVersion: record.tableVersion,
+      ...(record.snapshotVersion === undefined ? {} : { snapshotVersion: record.snapshotVersion }),
       changes: changeCount,
       ...(codes.length > 0 ? { codes } : {}),
       intakeMs: record.intakeMs,

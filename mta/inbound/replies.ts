@@ -56,6 +56,7 @@ export const REPLIES = {
 
   // ---- the session ----
   shuttingDown: closing('shutting-down', 421, '4.3.2', 'Service is shutting down, try again later'),
+  draining: closing('draining', 421, '4.3.2', 'Service takes no more mail, try again later'),
   timeout: closing('timeout', 421, '4.4.2', 'Timeout, closing connection'),
   dataTooSlow: closing('data-too-slow', 421, '4.4.2', 'Data arrives too slowly, closing connection'),
   tooManyMessages: closing('too-many-messages', 421, '4.7.0', 'Too many messages on this connection, open another'),

@@ -1,5 +1,6 @@
 // The dialogue with one client (RFC 5321 §4, RFC 2920): which command may come now, what is answered, what ends it. (reliability-security.md §3, §4)
 import type { Log } from '../../common/log.ts'
+import type { ActiveSnapshot } from '../active-snapshot.ts'
 import type { Limits } from '../limits.ts'
 import type { Spool } from '../spool/contract.ts'
 import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
@@ -22,15 +23,17 @@ export interface SessionDeps {
   readonly name: string
   readonly limits: Limits
   readonly spool: Pick<Spool, 'checkRoom'>
-  readonly recipientRules: (peer: Client['peer']) => RecipientRules
+  readonly recipientRules: (peer: Client['peer'], pinned: ActiveSnapshot) => RecipientRules
   readonly log: Log
   /** ms since the epoch */
   readonly now: () => number
   /** ms of a clock that never goes back */
   readonly monotonic: () => number
-  readonly hasTable: () => boolean
-  /** undefined: no table, after all. */
-  readonly receive: (transaction: Transaction, client: Client) => Receiving | undefined
+  /** What the transaction that begins now uses throughout; undefined: no mail is taken (RC-3). */
+  readonly pin: () => ActiveSnapshot | undefined
+  /** Nothing new is begun. */
+  readonly isDraining: () => boolean
+  readonly receive: (transaction: Transaction, client: Client, pinned: ActiveSnapshot) => Receiving
   readonly isStressed: () => boolean
   readonly offersTls: boolean
   /** Whether the client may send mail; `tls`: undefined in cleartext. */
@@ -74,6 +77,8 @@ export class Session implements Dialogue {
   #verdict: PeerVerdict | undefined
   #hello: { readonly name: string; readonly isEsmtp: boolean } | undefined
   #transaction: Transaction | undefined
+  /** Of the transaction. */
+  #pinned: ActiveSnapshot | undefined
   #reception: Receiving | undefined
   /** Ends the wait for a message that takes too long. */
   #giveUp: (() => void) | undefined
@@ -237,7 +242,9 @@ export class Session implements Dialogue {
     if (mail.kind === 'refused') return mail.reply
     const refusal = refuseMail(mail.value, limits, this.#tls !== undefined)
     if (refusal !== undefined) return refusal
-    if (!this.#deps.hasTable()) return REPLIES.noTable
+    if (this.#deps.isDraining()) return REPLIES.draining
+    this.#pinned = this.#deps.pin()
+    if (this.#pinned === undefined) return REPLIES.noTable
     try {
       spool.checkRoom(declaredBytes(mail.value.parameters))
     } catch (error) {
@@ -251,25 +258,30 @@ export class Session implements Dialogue {
   }
 
   #rcpt(line: string): Reply {
-    const transaction = this.#transaction
+    const [transaction, pinned] = [this.#transaction, this.#pinned]
     if (this.#hello === undefined) return REPLIES.helloFirst
-    if (transaction === undefined) return REPLIES.mailFirst
+    if (transaction === undefined || pinned === undefined) return REPLIES.mailFirst
     const { peer } = this.#admitted()
     const rcpt = parseRcpt(line, transaction.isSmtpUtf8)
     const reply =
       rcpt.kind === 'refused'
         ? rcpt.reply
-        : transaction.addRecipient(rcpt.value, this.#deps.limits, this.#deps.recipientRules(peer))
+        : transaction.addRecipient(rcpt.value, this.#deps.limits, this.#deps.recipientRules(peer, pinned))
     if (reply !== REPLIES.recipientOk) transaction.hadRefusedRecipient = true
     return reply
   }
 
   #data(): Reply {
-    const transaction = this.#transaction
+    const [transaction, pinned] = [this.#transaction, this.#pinned]
     if (this.#hello === undefined) return REPLIES.helloFirst
-    if (transaction === undefined) return REPLIES.mailFirst
+    if (transaction === undefined || pinned === undefined) return REPLIES.mailFirst
     if (transaction.recipientCount === 0)
       return transaction.hadRefusedRecipient ? REPLIES.noRecipients : REPLIES.recipientFirst
+    // What it began with may be too old by now, or not be in force any more for another reason.
+    if (this.#deps.pin() === undefined) {
+      this.#transaction = undefined
+      return REPLIES.noTable
+    }
     const client: Client = {
       helloName: this.#hello.name,
       address: this.#wire.remoteAddress,
@@ -277,11 +289,7 @@ export class Session implements Dialogue {
       tls: this.#tls,
       peer: this.#admitted().peer,
     }
-    this.#reception = this.#deps.receive(transaction, client)
-    if (this.#reception === undefined) {
-      this.#transaction = undefined
-      return REPLIES.noTable
-    }
+    this.#reception = this.#deps.receive(transaction, client, pinned)
     this.#wire.startData()
     this.#clock.dataBegins(this.#deps.monotonic())
     return REPLIES.startData

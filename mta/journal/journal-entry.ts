@@ -4,6 +4,9 @@ import { escapeControls } from '../../common/log.ts'
 import type { DeliveryEvent } from '../delivery-event.ts'
 import { OPERATOR_EVENTS } from '../mail-event.ts'
 import type { MailEvent } from '../mail-event.ts'
+import type { Tags } from '../privacy.ts'
+
+export type { Tags } from '../privacy.ts'
 
 export const JOURNAL_EVENTS = [
   'accepted',
@@ -23,12 +26,6 @@ export interface JournalEntry {
   readonly event: string
   readonly queueId: string
   readonly [member: string]: unknown
-}
-
-/** What of addresses and Message-IDs may be written. */
-export interface Tags {
-  address(address: string): string | undefined
-  messageId(id: string): string
 }
 
 /** Every recipient of a message is found again by its later attempts; here only so many are named. */
@@ -61,6 +58,7 @@ export function mailLine(at: number, event: MailEvent, tags: Tags): string {
     bytes: record.headerBytes + record.bodyBytes,
     recipients: record.recipients.length,
     tableVersion: record.tableVersion,
+    ...(record.snapshotVersion === undefined ? {} : { snapshotVersion: record.snapshotVersion }),
     intakeMs: record.intakeMs,
   })
 }

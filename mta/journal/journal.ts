@@ -24,6 +24,8 @@ export interface JournalDeps {
   /** Free space that is the mail's: with less than twice of it nothing is written. */
   readonly reserve: { readonly ratio: number; readonly bytes: number }
   readonly tags: Tags
+  /** Gets each line as well, whatever becomes of it here. */
+  readonly noted?: (line: string) => void
   readonly log: Log
   readonly metrics?: Metrics
   /** ms since the epoch */
@@ -119,6 +121,7 @@ export class Journal {
     try {
       if (this.#isClosed) return this.#lost('failed', 1, new Error('the journal is closed'))
       const line = makeLine(this.#deps.now())
+      this.#deps.noted?.(line)
       if (this.#waitingLength + line.length > MAX_WAITING) return this.#lost('backlog', 1)
       this.#append(line)
     } catch (error) {

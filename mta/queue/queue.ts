@@ -32,6 +32,7 @@ import { head, leave, Waiting } from './waiting.ts'
 export interface QueueDeps {
   readonly spool: Spool
   readonly settings: {
+    /** To begin with; `reroute` changes them. */
     readonly routes: Readonly<Record<RouteName, SmartHost>>
     /** undefined: nothing is delivered by MX. */
     readonly mx?: { readonly port: number } | undefined
@@ -85,6 +86,7 @@ export class Queue {
   readonly #metrics: QueueMetrics
   readonly #messages = new Map<QueueId, QueuedMessage>()
   readonly #waiting: Waiting
+  #hopOf: (route: RouteName) => NextHop | undefined
   /** The one message that may have ended the process and is being tried (DU-8). */
   #suspect: QueuedMessage | undefined
   #state: 'new' | 'running' | 'draining' = 'new'
@@ -96,8 +98,9 @@ export class Queue {
 
   constructor(deps: QueueDeps) {
     this.#deps = deps
+    this.#hopOf = routeFinder(deps.settings.routes, deps.settings.mx)
     this.#waiting = new Waiting({
-      hopOf: routeFinder(deps.settings.routes, deps.settings.mx),
+      hopOf: (route) => this.#hopOf(route),
       // One message on each connection, and one right behind it.
       perHost: 2 * deps.settings.limits.nextHopConnectionsPerHost,
       retry: deps.settings.retry,
@@ -105,7 +108,7 @@ export class Queue {
       timer: deps.timer,
       wake: () => this.#pump(),
     })
-    this.#metrics = queueMetrics(deps.metrics, () => this.#census())
+    this.#metrics = queueMetrics(deps.metrics, () => this.census())
     this.#ledger = new Ledger({
       spool: deps.spool,
       makeReport: deps.makeReport,
@@ -125,6 +128,13 @@ export class Queue {
   start(): void {
     this.#state = 'running'
     for (const entry of this.#deps.spool.entries()) if (!this.#messages.has(entry.queueId)) this.#admit(entry, false)
+    this.#pump()
+  }
+
+  /** What waits, and what comes, goes where these lead; a message whose attempt is under way with its next one. */
+  reroute(routes: Readonly<Record<RouteName, SmartHost>>): void {
+    this.#hopOf = routeFinder(routes, this.#deps.settings.mx)
+    this.#waiting.rerouted()
     this.#pump()
   }
 
@@ -287,7 +297,8 @@ export class Queue {
     this.#attempts++
     this.#places += places
     lane.running += places
-    const turn = lane.destination.begin()
+    const { destination } = lane
+    const turn = destination.begin()
     const startedAt = this.#deps.now()
     let inHand: InHand | undefined
     let made: { recipients: readonly number[]; attempt: Attempt } | undefined
@@ -302,7 +313,7 @@ export class Queue {
       this.#failedHere(delivery, error)
     }
     const nowMs = this.#deps.monotonicMs()
-    const hasClosed = lane.destination.end(turn, made?.attempt.host, nowMs, this.#deps.random())
+    const hasClosed = destination.end(turn, made?.attempt.host, nowMs, this.#deps.random())
     this.#waiting.hostChanged(lane)
     this.#attempts--
     const freed = place === undefined || place.freesPlace() ? 1 : 0
@@ -321,7 +332,7 @@ export class Queue {
     if (isRecorded) place?.recorded()
     else place?.lost()
     await this.#putDown(message, inHand)
-    if (hasClosed && made !== undefined) this.#closed(lane, made.attempt)
+    if (hasClosed && made !== undefined && lane.destination === destination) this.#closed(lane, made.attempt)
     this.#unrecorded--
     this.#afterWork(message)
   }
@@ -641,7 +652,8 @@ export class Queue {
     return 'changed'
   }
 
-  #census(): QueueCensus {
+  /** How many messages are where, and the age of the oldest that nobody holds back, ms. */
+  census(): QueueCensus {
     const messages: Record<QueuePlace, number> = { active: 0, ready: 0, waiting: 0, held: 0, dead: 0 }
     let oldestMs = 0
     for (const message of this.#messages.values()) {

@@ -55,11 +55,12 @@ export interface Delivery extends Due {
 
 /** Everything that waits for one next hop. As a `Due` it waits for its host to be tried again. */
 export interface Lane extends Due {
-  readonly key: string
+  key: string
   /** undefined: the route is not configured (any more). */
-  readonly hop: NextHop | undefined
+  hop: NextHop | undefined
   readonly routes: Set<RouteName>
-  readonly destination: Destination
+  /** Another one when the route leads elsewhere: what is known of one host says nothing of the next. */
+  destination: Destination
   /** Attempts under way, of any period of the destination. */
   running: number
   readonly ready: Fifo<Delivery>

@@ -65,6 +65,28 @@ export class Waiting {
     return lane
   }
 
+  /** Routes lead elsewhere, or may: what waits goes where they lead now with its next attempt (DL-1). Attempts under way go on. */
+  rerouted(): void {
+    const moved = [...this.#lanes.values()].flatMap((lane) => {
+      const [route] = lane.routes
+      if (route === undefined || mxDomain(route) !== undefined) return []
+      const hop = this.#deps.hopOf(route)
+      const key = hop?.key ?? `route ${route}`
+      return key === lane.key ? [] : [{ lane, hop, key }]
+    })
+    for (const { lane } of moved) this.#lanes.delete(lane.key)
+    for (const { lane, hop, key } of moved) {
+      if (this.#lanes.has(key)) throw new Error('unreachable: each route of a tenant has a next hop of its own')
+      this.#closed.remove(lane)
+      lane.key = key
+      lane.hop = hop
+      lane.destination = new Destination(this.#deps.perHost, this.#deps.retry)
+      lane.lastTrouble = undefined
+      this.#lanes.set(key, lane)
+      this.#takeTurn(lane)
+    }
+  }
+
   /** A delivery that went by it is gone. Domains pass through by the thousand: the last one takes the lane along, and what was known of the host. */
   leave(lane: Lane): void {
     lane.users--

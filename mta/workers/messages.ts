@@ -13,7 +13,8 @@ export interface WorkerStart {
   readonly processes: number
 }
 
-export type Subject = 'readiness' | 'metrics'
+export const SUBJECTS = ['readiness', 'metrics', 'figures'] as const
+export type Subject = (typeof SUBJECTS)[number]
 
 export type ToWorker =
   | { readonly kind: 'start'; readonly start: WorkerStart }
@@ -22,6 +23,13 @@ export type ToWorker =
   | { readonly kind: 'reload' }
   | { readonly kind: 'stop'; readonly graceMs: number }
   | { readonly kind: 'ask'; readonly question: number; readonly subject: Subject }
+  /** What changed the snapshot, in the frames it is kept in: judged, and on disk. */
+  | { readonly kind: 'push'; readonly version: number; readonly push: Uint8Array }
+  /** This version is on disk as a whole. */
+  | { readonly kind: 'whole'; readonly version: number }
+  /** The control plane had nothing newer at that time, ms since the epoch. */
+  | { readonly kind: 'confirmed'; readonly at: number }
+  | { readonly kind: 'revoked' }
 
 export type FromWorker =
   | { readonly kind: 'started' }
@@ -33,9 +41,13 @@ export type FromWorker =
   /** It ends in order, with its last figures. `isDrained`: nothing to deliver is left in a spool that takes no mail. */
   | { readonly kind: 'ended'; readonly isDrained: boolean; readonly metrics: unknown }
   | { readonly kind: 'answer'; readonly question: number; readonly answer: unknown }
+  /** The snapshot version that its messages begin with from now on. */
+  | { readonly kind: 'active'; readonly version: number }
+  /** For the control plane: lines of the journal, and of clients that were refused. */
+  | { readonly kind: 'events'; readonly messages: readonly string[]; readonly audit: readonly string[] }
 
 export function parseToWorker(message: unknown): ToWorker | undefined {
-  const { kind, start, client, listener, graceMs, question, subject } = membersOf(message)
+  const { kind, start, client, listener, graceMs, question, subject, version, push, at } = membersOf(message)
   switch (kind) {
     case 'start': {
       const parsed = parseStart(start)
@@ -48,9 +60,15 @@ export function parseToWorker(message: unknown): ToWorker | undefined {
     case 'stop':
       return isCount(graceMs) ? { kind, graceMs } : undefined
     case 'ask':
-      return isCount(question) && (subject === 'readiness' || subject === 'metrics')
-        ? { kind, question, subject }
-        : undefined
+      return isCount(question) && isSubject(subject) ? { kind, question, subject } : undefined
+    case 'push':
+      return isCount(version) && push instanceof Uint8Array ? { kind, version, push } : undefined
+    case 'whole':
+      return isCount(version) ? { kind, version } : undefined
+    case 'confirmed':
+      return isCount(at) ? { kind, at } : undefined
+    case 'revoked':
+      return { kind }
     default:
       return undefined
   }
@@ -66,7 +84,8 @@ function parseStart(written: unknown): WorkerStart | undefined {
 }
 
 export function parseFromWorker(message: unknown): FromWorker | undefined {
-  const { kind, isUnusable, text, client, isDrained, metrics, question, answer } = membersOf(message)
+  const { kind, isUnusable, text, client, isDrained, metrics, question, answer, version, messages, audit } =
+    membersOf(message)
   switch (kind) {
     case 'started':
       return { kind }
@@ -79,6 +98,10 @@ export function parseFromWorker(message: unknown): FromWorker | undefined {
       return isCount(client) ? { kind, client } : undefined
     case 'answer':
       return isCount(question) ? { kind, question, answer } : undefined
+    case 'active':
+      return isCount(version) ? { kind, version } : undefined
+    case 'events':
+      return isTexts(messages) && isTexts(audit) ? { kind, messages, audit } : undefined
     default:
       return undefined
   }
@@ -86,6 +109,14 @@ export function parseFromWorker(message: unknown): FromWorker | undefined {
 
 function membersOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
+}
+
+function isSubject(value: unknown): value is Subject {
+  return SUBJECTS.some((subject) => subject === value)
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string')
 }
 
 function isCount(value: unknown): value is number {

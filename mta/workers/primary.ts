@@ -4,12 +4,14 @@ import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../common/log.ts'
 import { Counter, createMetrics, Gauge } from '../../common/metrics.ts'
-import { startAdminServer } from '../admin/server.ts'
-import type { Readiness } from '../admin/server.ts'
+import { startAdminServer } from '../../common/admin-server.ts'
+import type { Readiness } from '../../common/admin-server.ts'
+import type { ControlPlaneLink, LinkClient } from '../control-plane-link.ts'
 import { GRACE_MS } from '../relay-process.ts'
-import { parseSettings, readSettingsFile } from '../settings.ts'
+import { hasControlPlane, parseSettings, readSettingsFile } from '../settings.ts'
 import type { Settings } from '../settings.ts'
 import { Disk } from '../spool/disk.ts'
 import { loadSpoolKey } from '../spool/keys.ts'
@@ -19,6 +21,7 @@ import { FrontDoor } from './front-door.ts'
 import { findPartitions, findSpools } from './partitions.ts'
 import type { Partition } from './partitions.ts'
 import { RelayFigures } from './relay-figures.ts'
+import { sumOfFigures } from './sum-of-figures.ts'
 import { parseReadiness, relayReadiness } from './relay-readiness.ts'
 import { HEALTHY_AFTER_MS, restartDelayMs } from './restart-delay.ts'
 import { WorkerProcess } from './worker-process.ts'
@@ -31,11 +34,15 @@ export class WorkerUnusable extends Error {
 
 /** For a new worker's first word of whether it may take mail; nobody waits for it but the next one to be replaced. */
 const REPLACED_MS = 30_000
+/** For workers to take over what was pushed, before the control plane is told what the relay has. */
+const FOLLOW_MS = 5_000
 
 export interface PrimaryDeps {
   readonly log: Log
   /** Takes the workers' log, whole lines. */
   readonly write: (lines: string) => void
+  /** Of the spool. */
+  readonly rootKey: Uint8Array
 }
 
 /**
@@ -44,7 +51,7 @@ export interface PrimaryDeps {
  * @returns the process's exit code
  * @throws SettingsFault, SpoolUnusable, WorkerUnusable: what the operator must mend before a relay can run
  */
-export async function runPrimary(settings: Settings, deps: PrimaryDeps): Promise<number> {
+export async function runPrimary(settings: Settings, deps: Omit<PrimaryDeps, 'rootKey'>): Promise<number> {
   const { directory, key } = settings.spool
   // All of them before anything is touched (SF-5).
   for (const spool of findSpools(directory)) await refuseNewerSpool(spool)
@@ -53,9 +60,9 @@ export async function runPrimary(settings: Settings, deps: PrimaryDeps): Promise
   const lock = lockSpool(directory, 'primary.lock')
   if (existsSync(join(directory, 'lock'))) lockSpool(directory).release()
   // Made once, before several processes could.
-  loadSpoolKey(key.file, directory)
+  const rootKey = loadSpoolKey(key.file, directory)
 
-  const primary = new Primary(settings, await readSettingsFile(settings.file), deps)
+  const primary = new Primary(settings, await readSettingsFile(settings.file), { ...deps, rootKey })
   const stopped = new Promise<number>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
@@ -81,6 +88,8 @@ interface Slot {
   /** Its process is ended on purpose. */
   isLeaving: boolean
   hasStarted: boolean
+  /** Snapshot version that it said it has; 0: none. */
+  active: number
   /** Nothing to deliver was left in a part that takes no mail. */
   isDone: boolean
   /** Why there is no process; for readiness. */
@@ -100,9 +109,14 @@ export class Primary {
   readonly #metrics = createMetrics()
   readonly #restarts: Counter<'reason'>
   readonly #opened = new AsyncDisposableStack()
+  readonly #told = new AbortController()
+  #link: ControlPlaneLink | undefined
+  /** Why it isn't set up by its control plane yet. */
+  #waitsFor: string | undefined
   #isOpen = false
   #isRestarting = false
   #hadToKill = false
+  readonly #whenActive = new Set<() => void>()
 
   constructor(settings: Settings, source: string, deps: PrimaryDeps) {
     this.#settings = settings
@@ -117,6 +131,7 @@ export class Primary {
         deaths: 0,
         isLeaving: false,
         hasStarted: false,
+        active: 0,
         isDone: false,
         why: 'starting',
         timer: undefined,
@@ -155,6 +170,8 @@ export class Primary {
         })
         this.#opened.defer(() => admin.close())
       }
+      this.#link = await this.#openLink()
+      if (this.isStopping) return
       await Promise.all(
         this.#slots.map(async (slot) => {
           const start = await this.#begin(slot)
@@ -165,11 +182,72 @@ export class Primary {
       if (this.isStopping) return
       const ports = await this.#door.open(listeners)
       this.#isOpen = true
+      this.#link?.start(this.#carriers())
       this.#deps.log.info('relay.started', { name: this.#settings.name, ports, workers, processes: this.#slots.length })
     } catch (error) {
       await this.stop()
       throw error
     }
+  }
+
+  /** undefined: a relay without a control plane, or one that is told to stop before it is enrolled. @throws SettingsFault, SpoolUnusable */
+  async #openLink(): Promise<ControlPlaneLink | undefined> {
+    if (!hasControlPlane(this.#settings)) return undefined
+    const { log, rootKey } = this.#deps
+    const state = this.#settings.controlPlane.state.directory
+    new Disk(state).makeDirectory('.')
+    const lock = lockSpool(state)
+    this.#opened.defer(() => lock.release())
+    this.#waitsFor = 'starting'
+    const { enrolNow, openLink } = await import('../control-plane-link.ts')
+    const deps = { rootKey, log, metrics: this.#metrics, now: Date.now }
+    try {
+      const enrolled = await enrolNow(this.#settings, {
+        ...deps,
+        signal: this.#told.signal,
+        waiting: (why) => (this.#waitsFor = why),
+      })
+      const link = await openLink(this.#settings, enrolled, deps)
+      this.#waitsFor = undefined
+      return link
+    } catch (error) {
+      if (this.isStopping) return undefined
+      throw error
+    }
+  }
+
+  /** The workers as those who carry mail by what is pushed. */
+  #carriers(): LinkClient {
+    const tell = (message: Parameters<WorkerProcess['tellSnapshot']>[0]): void => {
+      for (const { process } of this.#running()) process.tellSnapshot(message)
+    }
+    return {
+      condition: async () => {
+        const figures = await Promise.all(this.#running().map(({ process }) => process.ask('figures')))
+        return { ...(await this.#readiness()), ...sumOfFigures(figures) }
+      },
+      activated: async ({ version }, push) => {
+        tell(push === undefined ? { kind: 'whole', version } : { kind: 'push', version, push })
+        await Promise.race([this.#haveAll(version), sleep(FOLLOW_MS, undefined, { ref: false })])
+      },
+      confirmed: (at) => tell({ kind: 'confirmed', at }),
+      revoked: () => tell({ kind: 'revoked' }),
+    }
+  }
+
+  /** Resolves when each worker that serves has the version, or a newer one. */
+  #haveAll(version: number): Promise<void> {
+    const isThere = () => this.#running().every((slot) => !slot.hasStarted || slot.active >= version)
+    if (isThere()) return Promise.resolve()
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!isThere()) return
+        this.#whenActive.delete(look)
+        resolve()
+      }
+      this.#whenActive.add(look)
+      setTimeout(() => this.#whenActive.delete(look), FOLLOW_MS).unref()
+    })
   }
 
   reload(): void {
@@ -179,10 +257,12 @@ export class Primary {
   /** @returns the relay's exit code */
   async stop(): Promise<number> {
     this.isStopping = true
+    this.#told.abort()
     this.#deps.log.info('relay.stopping')
     this.#door.close()
     for (const slot of this.#slots) clearTimeout(slot.timer)
     await Promise.all(this.#running().map(({ process }) => this.#end(process)))
+    await this.#link?.close()
     await this.#opened.disposeAsync()
     this.#deps.log.info('relay.stopped')
     return this.#hadToKill ? 1 : 0
@@ -245,11 +325,11 @@ export class Primary {
     const { file } = this.#settings
     const source = await readSettingsFile(file)
     const settings = parseSettings(file, source, hostname())
-    const fixed = ({ spool, workers, metrics, listeners }: Settings) =>
-      JSON.stringify([spool, workers, metrics, listeners.map(({ address, port }) => [address, port])])
+    const fixed = ({ spool, workers, metrics, controlPlane, listeners }: Settings) =>
+      JSON.stringify([spool, workers, metrics, controlPlane, listeners.map(({ address, port }) => [address, port])])
     if (fixed(settings) !== fixed(this.#settings)) {
       throw new WorkerUnusable(
-        'spool, workers, metrics, and addresses and ports of listeners take a restart of the whole relay',
+        'spool, workers, metrics, controlPlane, and addresses and ports of listeners take a restart of the whole relay',
       )
     }
     this.#settings = settings
@@ -274,21 +354,40 @@ export class Primary {
       {
         took: (client) => this.#door.took(process, client),
         left: (client) => this.#door.left(process, client),
+        active: (version) => {
+          slot.active = version
+          for (const look of this.#whenActive) look()
+        },
+        events: (messages, audit) => {
+          for (const line of messages) this.#link?.events.message(line)
+          for (const line of audit) this.#link?.events.audit(line)
+        },
       },
       this.#deps.write,
     )
     slot.process = process
     slot.hasStarted = false
+    slot.active = 0
     slot.startedAt = performance.now()
     void process.exited.then((exit) => this.#exited(slot, process, exit))
     const start = await process.started
     slot.hasStarted = start.kind === 'started' && slot.process === process
+    this.#tellNewcomer(process)
     if (slot.hasStarted && !slot.isLeaving && !this.isStopping) {
       if (partition.takesMail) this.#door.join(process)
       const { worker } = partition
       this.#deps.log.info('worker.serves', { worker, pid: process.pid, takesMail: partition.takesMail })
     }
     return start
+  }
+
+  /** What was told to others while it started. */
+  #tellNewcomer(process: WorkerProcess): void {
+    const snapshot = this.#link?.snapshot
+    if (snapshot === undefined) return
+    process.tellSnapshot({ kind: 'confirmed', at: snapshot.confirmedAt })
+    if (snapshot.held !== undefined) process.tellSnapshot({ kind: 'whole', version: snapshot.held.version })
+    if (snapshot.isRevoked) process.tellSnapshot({ kind: 'revoked' })
   }
 
   #exited(slot: Slot, process: WorkerProcess, { status, metrics, isDrained, failure }: Exit): void {
@@ -343,6 +442,7 @@ export class Primary {
     )
     return relayReadiness(conditions, [
       ...(this.isStopping ? ['the relay is stopping'] : []),
+      ...(this.#waitsFor === undefined ? [] : [this.#waitsFor]),
       ...(this.#isOpen ? [] : ['the listeners are not open yet']),
     ])
   }

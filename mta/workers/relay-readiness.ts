@@ -1,5 +1,5 @@
 // Whether a relay with several workers may take mail: when one of them may. What keeps the others is told by name. Pure. (BP-3, OP-1)
-import type { Readiness } from '../admin/server.ts'
+import type { Readiness } from '../../common/admin-server.ts'
 
 export interface WorkerCondition {
   readonly worker: number

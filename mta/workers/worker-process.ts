@@ -25,6 +25,8 @@ export interface Exit {
 export interface WorkerEvents {
   took(client: number): void
   left(client: number): void
+  active(version: number): void
+  events(messages: readonly string[], audit: readonly string[]): void
 }
 
 const ENTRY = new URL('./relay-worker.ts', import.meta.url)
@@ -96,6 +98,10 @@ export class WorkerProcess {
         return events.took(message.client)
       case 'left':
         return events.left(message.client)
+      case 'active':
+        return events.active(message.version)
+      case 'events':
+        return events.events(message.messages, message.audit)
       case 'ended':
         this.#ended = message
         return
@@ -131,6 +137,11 @@ export class WorkerProcess {
 
   reload(): void {
     this.#tell({ kind: 'reload' })
+  }
+
+  /** Of the snapshot: what changed it, that it changed as a whole, that it is confirmed, that the relay is cut off. */
+  tellSnapshot(message: ToWorker & { kind: 'push' | 'whole' | 'confirmed' | 'revoked' }): void {
+    this.#tell(message)
   }
 
   /** Ends it in order; by force when it takes longer than `graceMs` and what the end itself needs. */

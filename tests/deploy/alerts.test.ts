@@ -7,7 +7,9 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { parse, stringify } from 'yaml'
 import { EXAMPLE_TABLE } from '../harness/example-table.ts'
+import { startEnrolled, twoTenants } from '../harness/enrolled-relay.ts'
 import { NextHop } from '../harness/next-hop.ts'
+import { PushServer } from '../harness/push-server.ts'
 import { ROOT, startRelay } from '../harness/relay.ts'
 import { sendMail } from '../harness/smtp-client.ts'
 import { eventually } from '../harness/wait.ts'
@@ -87,6 +89,7 @@ test('OP-2 every alarm that the requirement names is there', () => {
     'QueueOld',
     'Quarantine',
     'TableStale',
+    'SnapshotStale',
     'SpoolRefusing',
     'Bounces',
     'TenantProofRefused',
@@ -176,6 +179,18 @@ before(async () => {
   } finally {
     await relay.stop()
     await relay.remove()
+  }
+})
+before(async () => {
+  await using server = await PushServer.start()
+  server.version = 1
+  server.content = twoTenants(9)
+  const enrolled = await startEnrolled(server)
+  try {
+    scrape += await (await fetch(`http://127.0.0.1:${enrolled.adminPort}/metrics`)).text()
+  } finally {
+    await enrolled.stop()
+    await enrolled.remove()
   }
 })
 after(() => {

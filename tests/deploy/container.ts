@@ -26,6 +26,8 @@ export interface Mount {
 
 export interface RunOptions {
   readonly mounts?: readonly Mount[]
+  /** In place of the image's command. */
+  readonly args?: readonly string[]
   /** In place of the image's entry point and command. */
   readonly command?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
@@ -92,7 +94,7 @@ export async function dockerEngine(image: string): Promise<Engine> {
       volumes.push(volume)
       return volume
     },
-    run(name, { mounts = [], command, env = {}, asReader = false } = {}) {
+    run(name, { mounts = [], args = [], command, env = {}, asReader = false } = {}) {
       const container = `causeway-try-${process.pid}-${name}`
       made.push(container)
       const [entrypoint, ...rest] = command ?? []
@@ -106,7 +108,16 @@ export async function dockerEngine(image: string): Promise<Engine> {
         entrypoint === undefined ? [] : [`--entrypoint=${entrypoint}`],
       ].flat()
       return started(
-        ['docker', 'run', '--rm', `--name=${container}`, ...options, image, ...rest],
+        [
+          'docker',
+          'run',
+          '--rm',
+          `--name=${container}`,
+          ...options,
+          image,
+          ...rest,
+          ...(command === undefined ? args : []),
+        ],
         (inside, over) => [
           'docker',
           'exec',
@@ -172,7 +183,13 @@ export async function crunEngine(rootfs: string, inspected: string, work: string
       const container = started(
         crun('run', `--bundle=${bundle}`, name),
         (inside, over) =>
-          crun('exec', ...Object.entries(over).map(([key, value]) => `--env=${key}=${value}`), name, ...inside),
+          crun(
+            'exec',
+            `--user=${config.User ?? '0'}`, // else it is root, without a capability
+            ...Object.entries(over).map(([key, value]) => `--env=${key}=${value}`),
+            name,
+            ...inside,
+          ),
         (signal) => crun('kill', name, signal),
       )
       running.push(container)
@@ -190,7 +207,7 @@ export async function crunEngine(rootfs: string, inspected: string, work: string
 
 /** OCI runtime specification 1.0: what Docker makes of the options in `dockerEngine`, but for its filter of system calls. */
 function runtimeSpec(rootfs: string, config: ImageConfig, options: RunOptions): unknown {
-  const { mounts = [], command, env = {}, asReader = false } = options
+  const { mounts = [], args = config.Cmd ?? [], command, env = {}, asReader = false } = options
   const [uid = 0, gid = uid] = (config.User ?? '').split(':').map(Number)
   const capabilities = asReader ? ['CAP_DAC_READ_SEARCH'] : []
   const special = (destination: string, type: string, ...flags: string[]) => ({
@@ -204,7 +221,7 @@ function runtimeSpec(rootfs: string, config: ImageConfig, options: RunOptions): 
     process: {
       terminal: false,
       user: asReader ? { uid: 0, gid: 0 } : { uid, gid },
-      args: command ?? [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])],
+      args: command ?? [...(config.Entrypoint ?? []), ...args],
       env: [...(config.Env ?? []), ...Object.entries(env).map(([key, value]) => `${key}=${value}`)],
       cwd: config.WorkingDir ?? '/',
       capabilities: Object.fromEntries(

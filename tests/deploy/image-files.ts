@@ -5,10 +5,8 @@ export interface ImageFile {
   readonly path: string
   readonly mode: number
   readonly uid: number
+  readonly sizeBytes: number
 }
-
-/** What /opt/causeway may hold, and nothing else. */
-export const IMAGE_CONTENT = ['bin', 'cli', 'common', 'mta', 'node_modules', 'package.json', 'rewrite-rules']
 
 const LARGEST_TEXT_BYTES = 1_000_000
 
@@ -25,7 +23,7 @@ function walk(largestTextBytes: number): void {
       if (status.isDirectory()) {
         if (!outside.has(path)) look(path)
       } else if (status.isFile()) {
-        files.push({ path, mode: status.mode, uid: status.uid })
+        files.push({ path, mode: status.mode, uid: status.uid, sizeBytes: status.size })
         if (status.size > largestTextBytes) continue
         // A whole key, not a word about one.
         if (/-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----\r?\n[A-Za-z0-9+/=]{40}/.test(fs.readFileSync(path, 'latin1')))

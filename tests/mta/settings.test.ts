@@ -66,6 +66,7 @@ test('the minimal configuration is taken as it is printed, every default filled 
     clientTrust: undefined,
     requireTls: true,
     table: { file: '/etc/causeway/table.json' },
+    controlPlane: undefined,
     spool: { directory: '/etc/causeway/spool', key: { file: '/etc/causeway/spool.key' }, project: 'relay' },
     routes: { 'owner-tenant': hop, mailbox: hop },
     tenants: undefined,
@@ -113,7 +114,7 @@ test('JSON is read as well', () => {
   })
   const settings = parse(source)
   assert.deepEqual(
-    [settings.table.file, settings.spool.key.file, settings.marker.file],
+    [settings.table?.file, settings.spool.key.file, settings.marker.file],
     ['/srv/table.csv', '/etc/key', '/etc/marker.json'],
   )
   assert.equal(settings.metrics, undefined)
@@ -223,7 +224,7 @@ const refused: [source: string, fault: RegExp, why: string][] = [
   [`${MINIMAL}tenants: []\n`, /:11: tenants: must be a list of section, at least 1/, 'no tenant'],
   [`${MINIMAL}mx: {}\n`, /:11: mx: .*needs `tenants`/, 'all mail goes to one server a direction'],
   [`${MINIMAL}policy: { route: mx }\n`, /:11: policy\.route: "mx": needs the section `mx`/, 'nobody delivers it'],
-  [`${MINIMAL}controlPlane: { url: x }\n`, /:11: controlPlane: .*not in this version/, 'not silence'],
+  [`${MINIMAL}controlPlane: { url: x }\n`, /:11: controlPlane\.url: "x": must be a URL/, 'no URL'],
   [
     `${MINIMAL}policy: { route: return }\n`,
     /:11: policy\.route: "return": needs `tenants`/,

@@ -237,3 +237,56 @@ test('a byte order mark before the text is passed over', () => {
   for (const byte of text) reader.write(Uint8Array.of(byte))
   assert.equal(reader.end().entryCount, 2)
 })
+
+test('targetDomains: where presented addresses, mailboxes and rules lead, normalised, and of live entries only', () => {
+  const targets = (snapshot: MappingTable): string[] => {
+    const slice = snapshot.targetDomains()
+    for (;;) {
+      const found = slice()
+      if (found !== undefined) return [...found].toSorted()
+    }
+  }
+  const full = compileTable({
+    ...table,
+    entries: [
+      alice,
+      {
+        known: ['c@M\u00dcNCHEN.example', 'c@other.example'],
+        presented: 'c@M\u00dcNCHEN.example',
+        mailbox: 'c@other.example',
+        eai: true,
+      },
+      { known: ['d@z.example', 'e@unused.example'], presented: 'd@z.example', mailbox: 'd@z.example' },
+    ],
+    domainRules: [
+      { from: 'both.example', to: 'to.example', direction: 'both' },
+      { from: 'out.example', to: 'only.example', direction: 'out' },
+    ],
+    wildcards: [{ from: '*.w.example', to: 'wild.example' }],
+  })
+  const all = [
+    'both.example',
+    'only.example',
+    'other.example',
+    'to.example',
+    'wild.example',
+    'x.example',
+    'xn--mnchen-3ya.example',
+    'y.example',
+    'z.example',
+  ]
+  assert.deepEqual(targets(full), all)
+  const delta = {
+    format: 'causeway-mapping-delta/1',
+    project: 'p1',
+    fromVersion: 1,
+    toVersion: 2,
+    remove: ['d@z.example'],
+  }
+  assert.deepEqual(
+    targets(full.apply(delta)),
+    all.filter((domain) => domain !== 'z.example'),
+  )
+  assert.deepEqual(targets(full), all, 'the older snapshot is what it was')
+  assert.deepEqual(targets(emptyTable('p1')), [])
+})

@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
 import { judgeCertificate } from '../../../mta/doctor/certificates.ts'
 import type { CertificateFacts } from '../../../mta/doctor/certificates.ts'
+import { judgeEnrolment } from '../../../mta/doctor/enrolment.ts'
+import type { EnrolmentFacts } from '../../../mta/doctor/enrolment.ts'
 import { judgeFile, judgeFileAge, judgeSpoolFiles } from '../../../mta/doctor/files.ts'
 import type { Finding } from '../../../mta/doctor/finding.ts'
 import { judgeInstallation } from '../../../mta/doctor/installation.ts'
@@ -189,5 +191,47 @@ for (const [finding, verdict, says, why] of cases) {
     assert.equal(finding.verdict, verdict)
     assert.match(finding.says, says)
     assert.equal(finding.todo === undefined, verdict === 'ok', 'what is not well says what to do, and only that')
+  })
+}
+
+const enrolled = {
+  kind: 'enrolled',
+  url: 'https://causeway.example',
+  enrolment: {
+    relay: 'relay-1',
+    organization: 'o1',
+    project: 'p1',
+    installation: 'i1',
+    snapshotKey: { id: 'k1', publicKey: '' },
+    isRevoked: false,
+    codeDigest: '',
+  },
+  heardAt: NOW - 60_000,
+  snapshot: undefined,
+} as const
+const enrolments: [facts: EnrolmentFacts, check: string, verdict: Finding['verdict'], says: RegExp, why: string][] = [
+  [enrolled, 'enrolment', 'ok', /relay-1 of project p1, with https/, 'it is enrolled'],
+  [enrolled, 'control-plane', 'ok', /1 min ago/, 'heard just now'],
+  [{ ...enrolled, heardAt: NOW - 61 * 60_000 }, 'control-plane', 'warning', /61 min/, 'RC-4: an hour'],
+  [{ ...enrolled, heardAt: NOW - DAY }, 'control-plane', 'fault', /1440 min/, 'RC-4: a day'],
+  [{ ...enrolled, heardAt: 0 }, 'control-plane', 'warning', /never heard/, 'nobody knows'],
+  [enrolled, 'snapshot', 'fault', /451 4\.3\.5/, 'no mail without one'],
+  [
+    { ...enrolled, enrolment: { ...enrolled.enrolment, isRevoked: true } },
+    'enrolment',
+    'fault',
+    /cut relay relay-1 off/,
+    'revoked',
+  ],
+  [{ kind: 'none', hasCode: true }, 'enrolment', 'warning', /not enrolled yet/, 'it will be at its start'],
+  [{ kind: 'none', hasCode: false }, 'enrolment', 'fault', /not enrolled yet/, 'it can not start'],
+  [{ kind: 'unusable', why: "can't be opened" }, 'enrolment', 'fault', /can't be opened/, 'another spool key'],
+]
+for (const [facts, check, verdict, says, why] of enrolments) {
+  test(`enrolment: ${check} is ${verdict}: ${why}`, () => {
+    const finding = judgeEnrolment(facts, NOW).find((each) => each.check === check)
+    assert.equal(finding?.verdict, verdict)
+    assert.match(finding.says, says)
+    if (verdict !== 'ok') assert.ok((finding.todo ?? '').length > 10)
   })
 }

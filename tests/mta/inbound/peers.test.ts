@@ -116,7 +116,7 @@ test('SP-2 the truth table over all four factors: accepted with every one of the
     allow: ['127.0.0.2/32'],
     listener: { staticPeers: [{ address: '127.0.0.3', fingerprint: pinned.fingerprint }] },
     limits: { newConnectionsPerSecondAndAddress: 10_000 },
-    deps: () => ({ tenants, tokens: () => tokens }),
+    project: { tenants, tokens },
   })
   await using _ = relay
   for (const address of ADDRESSES) {

@@ -39,14 +39,7 @@ async function pass(
 }
 
 const withPolicy = (policy: Partial<Policy>): ReceivingRelayOptions => ({
-  deps: (deps) => ({
-    currentTable: {
-      get() {
-        const pinned = deps.currentTable.get()
-        return pinned && { ...pinned, policy: { ...DEFAULT_POLICY, ...policy } }
-      },
-    },
-  }),
+  project: { policy: { ...DEFAULT_POLICY, ...policy } },
 })
 const incoming: ReceivingRelayOptions = { deps: () => ({ direction: 'in' }) }
 
@@ -142,10 +135,7 @@ for (const [count, reply] of receivedCounts) {
 }
 
 test('without marker keys nothing is marked', async () => {
-  const { accepted } = await pass(
-    { content: 'From: alice@contoso.com\r\n\r\n' },
-    { deps: () => ({ marker: undefined }) },
-  )
+  const { accepted } = await pass({ content: 'From: alice@contoso.com\r\n\r\n' }, { project: { marker: undefined } })
   assert.doesNotMatch(accepted?.header ?? 'X-Causeway-Trace', /X-Causeway-Trace/)
 })
 
@@ -239,7 +229,7 @@ for (const [title, mail, options, expected] of envelopes) {
 test('mail to the unqualified postmaster goes to whom the settings name', async () => {
   const { accepted } = await pass(
     { rcpt: ['<POSTMASTER>'], content: '\r\n' },
-    { deps: () => ({ postmaster: 'ops@example.net' }) },
+    { project: { postmaster: 'ops@example.net' } },
   )
   assert.equal(accepted?.record.recipients[0]?.path, 'ops@example.net')
 })
@@ -324,7 +314,7 @@ test('E99 in, envelope-only: bytes identical but for the fields on top, RCPT loc
   const content = 'From: dana@example.net\r\nTo: alice.smith@fabrikam.com\r\n\r\nhello\r\n'
   const { accepted } = await pass(
     { mail: '<dana@example.net>', rcpt: ['<alice.smith@fabrikam.com>'], content },
-    { deps: (deps) => ({ direction: 'in', ...withPolicy({ inHeaders: 'envelope-only' }).deps?.(deps) }) },
+    { ...incoming, ...withPolicy({ inHeaders: 'envelope-only' }) },
   )
   assert.ok(accepted?.header.endsWith('\r\nFrom: dana@example.net\r\nTo: alice.smith@fabrikam.com\r\n\r\n'))
   assert.equal(accepted?.record.recipients[0]?.path, 'alice@contoso.com')

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
+import type { ProjectSettings } from '../../../mta/active-snapshot.ts'
 import { createLog } from '../../../common/log.ts'
 import { emptyMetrics } from '../../../common/metrics.ts'
 import type { Metrics } from '../../../common/metrics.ts'
@@ -31,7 +32,26 @@ export const MARKER = {
   secrets: ['current secret of thirty-two octets', 'previous secret of thirty-two octets'],
 }
 
+/** A project without tenants, as the two-route configuration has it. */
+export const PROJECT: ProjectSettings = {
+  policy: DEFAULT_POLICY,
+  tenants: undefined,
+  proof: { need: 'token', crossTenantId: 'count' },
+  tokens: new ProofTokens(),
+  signing: { dkim: DkimKeys.none, seal: undefined },
+  nonces: [],
+  marker: MARKER,
+  postmaster: undefined,
+  allow: [],
+  routes: {},
+  tenantCertificates: new Map(),
+  serverTrust: new Map(),
+  tags: { address: (address) => `tag-${address.length}`, messageId: (id) => `tag-${id.length}` },
+}
+
 export interface ReceivingRelayOptions {
+  /** Over a project without tenants. */
+  readonly project?: Partial<ProjectSettings>
   readonly limits?: Partial<Limits>
   /** Puts something between the listener and what it works with. */
   readonly deps?: (deps: ListenerDeps) => Partial<ListenerDeps>
@@ -115,6 +135,7 @@ export class ReceivingRelay implements AsyncDisposable {
     const clock = { ms: 1_000_000 }
     // The table is asked of the relay, which is there only after the listener.
     const box: { relay: ReceivingRelay | undefined } = { relay: undefined }
+    const project: ProjectSettings = { ...PROJECT, ...options.project }
     const plain: ListenerDeps = {
       name: 'relay.example',
       authservId: 'relay.example',
@@ -124,23 +145,21 @@ export class ReceivingRelay implements AsyncDisposable {
       requireTls: true,
       hasTenants: false,
       spool,
-      currentTable: {
-        get: () => (box.relay?.table === undefined ? undefined : { table: box.relay.table, policy: DEFAULT_POLICY }),
+      snapshot: {
+        get: () => {
+          const table = box.relay?.table
+          if (table === undefined) return undefined
+          return { ...project, table, snapshotVersion: undefined }
+        },
+        settings: () => project,
+        isDraining: false,
       },
-      tenants: undefined,
-      proof: { need: 'token', crossTenantId: 'count' },
-      tokens: () => new ProofTokens(),
-      signingKeys: () => ({ dkim: DkimKeys.none, seal: undefined }),
-      verifierOf: undefined,
+      verifierOf: () => undefined,
       hasMx: false,
-      nonces: () => [],
       probeRate: new ProbeRate(),
-      marker: MARKER,
-      postmaster: undefined,
       slots: new ConnectionSlots(limits),
       largeParts,
       log,
-      tag: (address) => `tag-${address.length}`,
       metrics: inbound,
       now: Date.now,
       monotonic: () => clock.ms,

@@ -380,10 +380,8 @@ test('PH-10 a fault in any step ends its session with 451, and nobody else notic
     throw new Error('a fault of ours')
   }
   await using relay = await ReceivingRelay.start({
-    deps: (deps) => ({
-      postmaster: 'ops@contoso.com',
-      currentTable: { get: () => (mustFail ? fault() : deps.currentTable.get()) },
-    }),
+    project: { postmaster: 'ops@contoso.com' },
+    deps: () => ({ now: () => (mustFail ? fault() : Date.now()) }),
   })
   const bystander = await TranscriptClient.hello(relay.port)
   const client = await TranscriptClient.hello(relay.port)

@@ -323,6 +323,14 @@ test('R85, KM-7: a reload that changes a certificate makes new connections and l
   await pool.close()
 })
 
+test('authorities that are not in force any more are not those of everybody: nobody is believed, and mail waits', async () => {
+  await using hop = await NextHop.start(secure)
+  const pool = pooled(() => ({ tenantCertificates: new Map(), serverTrust: new Map() }))
+  const made = await attempt(pool, verifiedHop(authority, hop.port))
+  assert.deepEqual(statuses(made), ['deferred 4.7.5'])
+  await pool.close()
+})
+
 test('a host that fails over a session it gave is met with a new one at the next attempt', async () => {
   await using hop = await NextHop.start({ tls: { ...server, failsToResume: true, asksForCertificate: true } })
   const pool = connections({ credentials: () => credentials, transactionsPerConnection: 1 })

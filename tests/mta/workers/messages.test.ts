@@ -21,6 +21,11 @@ const toWorker: ToWorker[] = [
   { kind: 'stop', graceMs: 30_000 },
   { kind: 'ask', question: 1, subject: 'readiness' },
   { kind: 'ask', question: 2, subject: 'metrics' },
+  { kind: 'ask', question: 3, subject: 'figures' },
+  { kind: 'push', version: 7, push: Buffer.from('frames') },
+  { kind: 'whole', version: 7 },
+  { kind: 'confirmed', at: 1_700_000_000_000 },
+  { kind: 'revoked' },
 ]
 const fromWorker: FromWorker[] = [
   { kind: 'started' },
@@ -29,6 +34,8 @@ const fromWorker: FromWorker[] = [
   { kind: 'left', client: 7 },
   { kind: 'ended', isDrained: true, metrics: [{ name: 'x' }] },
   { kind: 'answer', question: 1, answer: { isReady: true, reasons: [] } },
+  { kind: 'active', version: 7 },
+  { kind: 'events', messages: ['{}\n'], audit: [] },
 ]
 
 for (const message of toWorker) {
@@ -57,6 +64,11 @@ const nothing: [message: unknown, why: string][] = [
   [{ kind: 'start', start: { ...start, spoolDirectory: undefined } }, 'no spool'],
   [{ kind: 'start', start: { ...start, takesMail: 'yes' } }, 'no yes or no'],
   [{ kind: 'took' }, 'no client'],
+  [{ kind: 'push', version: 7, push: 'frames' }, 'no octets'],
+  [{ kind: 'push', push: Buffer.from('x') }, 'no version'],
+  [{ kind: 'confirmed', at: 'now' }, 'no time'],
+  [{ kind: 'active', version: -1 }, 'no version'],
+  [{ kind: 'events', messages: [1], audit: [] }, 'no line'],
   [{ kind: 'failed', text: 'x' }, 'not whose fault'],
   [{ kind: 'answer', answer: 1 }, 'to no question'],
 ]

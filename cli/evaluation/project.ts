@@ -1,0 +1,117 @@
+// Sets an evaluation up through the REST API, as an administrator with curl would: an organisation, a project with two tenants, a mapping table,
+// and an enrolment code for the relay. Done once; what it made is kept in a file that only its owner reads.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { ADELE, CONTOSO, FABRIKAM } from './entra.ts'
+import type { Places, Ports } from './places.ts'
+
+export interface Evaluation {
+  readonly organization: string
+  readonly project: string
+  /** API key of the organisation. */
+  readonly key: string
+}
+
+export interface SetUp extends Evaluation {
+  /** For the relay's first start. */
+  readonly enrolmentCode: string
+}
+
+/** undefined: nothing was set up yet. */
+export function loadEvaluation({ state }: Places): Evaluation | undefined {
+  return existsSync(state) ? (JSON.parse(readFileSync(state, 'utf8')) as Evaluation) : undefined
+}
+
+/** @param code  one-time code of the first run @param table  file of the mapping table */
+export async function setUpEvaluation(code: string, table: string, places: Places, ports: Ports): Promise<SetUp> {
+  const api = `http://127.0.0.1:${ports.api}`
+  const first = await call(api, 'POST', '/session/break-glass', { code })
+  const session = {
+    Cookie: (first.headers.get('set-cookie') ?? '').split(';', 1)[0] ?? '',
+    Origin: api,
+    'X-CSRF-Token': String(first.body['csrfToken']),
+  }
+  const administrator = { tenantId: CONTOSO, objectId: ADELE.oid, displayName: ADELE.name }
+  const organization = idOf(
+    await call(api, 'POST', '/organizations', { name: 'Contoso and Fabrikam', administrator }, session),
+  )
+  const made = await call(api, 'POST', `/organizations/${organization}/evaluation-key`, undefined, session)
+  const key = String(made.body['secret'])
+  const bearer = { Authorization: `Bearer ${key}` }
+  const project = idOf(await call(api, 'POST', `/organizations/${organization}/projects`, { name: 'Merger' }, bearer))
+  const under = `/projects/${project}`
+  const tenants = [
+    { side: 'source', label: 'contoso', tenantId: CONTOSO, acceptedDomains: ['contoso.com', 'corp.contoso.com'] },
+    {
+      side: 'target',
+      label: 'fabrikam',
+      tenantId: FABRIKAM,
+      acceptedDomains: ['fabrikam.com', 'corp.fabrikam.com', 'lab.fabrikam.com'],
+    },
+  ]
+  for (const tenant of tenants)
+    await call(api, 'POST', `${under}/tenants`, { cloud: 'global', appModel: 'multi-tenant', ...tenant }, bearer)
+  const smartHosts = tenants.map(({ label }) => ({
+    tenant: label,
+    host: '127.0.0.1',
+    port: ports.internet,
+    tls: 'none',
+  }))
+  const settings = await call(api, 'GET', `${under}/relay-settings`, undefined, bearer)
+  await call(
+    api,
+    'PUT',
+    `${under}/relay-settings`,
+    { smartHosts },
+    { ...bearer, 'If-Match': settings.headers.get('etag') ?? '' },
+  )
+  await call(api, 'POST', `${under}/mappings/import?mode=replace`, await readFile(table), {
+    ...bearer,
+    'If-Match': '"0"',
+  })
+  const enrolment = await call(api, 'POST', `${under}/relay-enrolments`, { name: 'evaluation' }, bearer)
+  const evaluation: Evaluation = { organization, project, key }
+  writeFileSync(places.state, JSON.stringify(evaluation, null, 2), { mode: 0o600 })
+  writeFileSync(places.environment, environmentText(api, ports, evaluation), { mode: 0o600 })
+  return { ...evaluation, enrolmentCode: String(enrolment.body['code']) }
+}
+
+function environmentText(api: string, ports: Ports, { organization, project, key }: Evaluation): string {
+  const values = {
+    CAUSEWAY: api,
+    API: `${api}/api/v1`,
+    KEY: key,
+    ORGANIZATION: organization,
+    PROJECT: project,
+    CONTOSO,
+    FABRIKAM,
+    MAILBOX_PORT: String(ports.internet),
+  }
+  return Object.entries(values)
+    .map(([name, value]) => `export ${name}=${value}\n`)
+    .join('')
+}
+
+interface Reply {
+  readonly headers: Headers
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+const idOf = ({ body }: Reply): string => String(body['id'])
+
+async function call(
+  api: string,
+  method: string,
+  path: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Reply> {
+  const response = await fetch(`${api}/api/v1${path}`, {
+    method,
+    headers: { ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
+    ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
+  })
+  const text = await response.text()
+  if (!response.ok) throw new Error(`${method} ${path} was answered ${response.status}: ${text}`)
+  return { headers: response.headers, body: JSON.parse(text) as Record<string, unknown> }
+}

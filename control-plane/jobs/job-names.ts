@@ -1,0 +1,13 @@
+// Every kind of job there is. A job is told ids and nothing else (JQ-4); what it does is registered under its name. Few queues, many names.
+
+export const JOB_NAMES = [
+  'audit.checkpoint',
+  'keys.rewrap',
+  'mapping.import',
+  'organisation.delete',
+  'project.delete',
+  'retention.sweep',
+  'webhook.deliver',
+  'notification.send',
+] as const
+export type JobName = (typeof JOB_NAMES)[number]

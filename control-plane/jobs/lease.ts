@@ -1,0 +1,81 @@
+// One attempt at a job, kept by renewing its lease: what its handler is given. (JQ-2, JQ-5)
+//
+// The lease is six times as long as the time between renewals: a step that holds the event loop for half of it costs nothing. One that lost its
+// lease all the same finds out at its next change.
+import type { Log } from '../../common/log.ts'
+import { withScope } from '../db/database.ts'
+import type { Db, Tx } from '../db/database.ts'
+import { StaleAttempt } from './job.ts'
+import type { Job, JobContext } from './job.ts'
+import { beginStep, extendLease, holdAttempt, removeJob, renewLease } from './job-store.ts'
+
+export const LEASE_MS = 60_000
+const RENEWALS_PER_LEASE = 6
+
+export interface LeaseDeps {
+  readonly db: Db
+  readonly log: Log
+  readonly leaseMs: number
+  /** ms, monotonic */
+  readonly monotonicMs: () => number
+}
+
+export interface Lease {
+  readonly context: JobContext
+  /** Whether the handler has finished the job itself. */
+  readonly isFinished: boolean
+  /** Ends the handler's signal with this reason. */
+  interrupt(reason: Error): void
+  /** Renews no more. */
+  close(): void
+}
+
+export function openLease(job: Job, { db, log, leaseMs, monotonicMs }: LeaseDeps): Lease {
+  const interruption = new AbortController()
+  let isFinished = false
+  const change = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
+    withScope(db, { organisation: job.organisation }, async (tx) => {
+      await holdAttempt(tx, job)
+      const begun = monotonicMs()
+      const result = await work(tx)
+      // As long as the row is held nobody can renew its lease, nor take it; from the commit on it must be in date.
+      if (monotonicMs() - begun > leaseMs / RENEWALS_PER_LEASE) await extendLease(tx, job, leaseMs)
+      return result
+    })
+  const timer = setInterval(() => {
+    renewLease(db, job, leaseMs).then(
+      (isRenewed) => {
+        if (!isRenewed && !isFinished)
+          interruption.abort(new StaleAttempt(`attempt ${job.fence} of job ${job.id} was replaced`))
+      },
+      // The next renewal may reach the database, or the lease expires and another worker takes over.
+      (error: unknown) => log.warn('job.lease_not_renewed', { job: job.id, kind: job.kind, error }),
+    )
+  }, leaseMs / RENEWALS_PER_LEASE)
+  return {
+    context: {
+      ...job,
+      signal: interruption.signal,
+      read: (work) => withScope(db, { organisation: job.organisation }, work),
+      change,
+      once: (step, work) =>
+        change(async (tx) => {
+          const isFirst = await beginStep(tx, job, step)
+          if (isFirst) await work(tx)
+          return isFirst
+        }),
+      async finish(work) {
+        await change(async (tx) => {
+          await work(tx)
+          await removeJob(tx, job)
+        })
+        isFinished = true
+      },
+    },
+    get isFinished() {
+      return isFinished
+    },
+    interrupt: (reason) => interruption.abort(reason),
+    close: () => clearInterval(timer),
+  }
+}

@@ -1,0 +1,90 @@
+// A project's relays as the control plane knows them: state, last report, and what follows from both. Pure. (control-plane.md §2, §3.7)
+import type { RelayReport } from '../../common/relay-contract.ts'
+import type { OrganisationId, ProjectId, RelayId } from '../ids.ts'
+
+export const RELAY_STATES = ['active', 'draining', 'revoked'] as const
+/**
+ * - `draining`: takes no new mail, delivers what it holds
+ * - `revoked`: cut off for good
+ */
+export type RelayState = (typeof RELAY_STATES)[number]
+
+/** A relay that was not heard from for so long is not waited for. */
+export const LIVE_MS = 5 * 60_000
+
+export interface RelayPlace {
+  readonly organisation: OrganisationId
+  readonly project: ProjectId
+  readonly relay: RelayId
+}
+
+/** What the control plane needs to talk with it. */
+export interface RelayIdentity extends RelayPlace {
+  readonly state: RelayState
+  /** Ed25519 and X25519, SPKI DER in base64url. */
+  readonly signingKey: string
+  readonly sealingKey: string
+}
+
+/** Of a relay's last report: what it has. */
+export interface HeldSnapshot {
+  readonly version: number
+  readonly revision: number
+  readonly digest: string
+  readonly settings: number
+}
+
+export interface Relay extends RelayIdentity {
+  readonly name: string
+  readonly version: number
+  readonly enrolledAt: Date
+  readonly stateChangedAt: Date
+  readonly seenAt: Date
+  readonly softwareVersion: string
+  /** undefined: it has not reported yet. */
+  readonly report: (RelayReport & { readonly at: Date }) | undefined
+}
+
+/** Enrolled, not revoked, heard from in the last 5 minutes. */
+export function isLive({ state, seenAt }: Pick<Relay, 'state' | 'seenAt'>, now: number): boolean {
+  return state !== 'revoked' && now - seenAt.getTime() <= LIVE_MS
+}
+
+/** What a project's relays are to have. */
+export interface ProjectVersions {
+  readonly snapshotVersion: number
+  readonly mappingRevision: number
+  readonly settingsVersion: number
+}
+
+export interface Standing {
+  readonly isLive: boolean
+  /** Has everything that it is to have. */
+  readonly isApplied: boolean
+  /** undefined: nothing was reported yet. */
+  readonly lagRevisions: number | undefined
+}
+
+export function standingOf(
+  relay: Pick<Relay, 'state' | 'seenAt' | 'report'>,
+  wanted: ProjectVersions,
+  now: number,
+): Standing {
+  const { report } = relay
+  return {
+    isLive: isLive(relay, now),
+    isApplied: report !== undefined && report.version >= wanted.snapshotVersion,
+    lagRevisions: report === undefined ? undefined : Math.max(0, wanted.mappingRevision - report.revision),
+  }
+}
+
+/**
+ * What all live relays have at least: each of the three by itself. undefined while there is none, or one that has nothing yet.
+ *
+ * @param live  what each live relay has; undefined: nothing
+ */
+export function commonlyApplied(live: readonly (HeldSnapshot | undefined)[]): ProjectVersions | undefined {
+  if (live.length === 0 || live.includes(undefined)) return undefined
+  const least = (member: 'version' | 'revision' | 'settings') => Math.min(...live.map((held) => held?.[member] ?? 0))
+  return { snapshotVersion: least('version'), mappingRevision: least('revision'), settingsVersion: least('settings') }
+}

@@ -1,0 +1,93 @@
+// What goes by the clock of that which is common to all features: events, deliveries, finished operations, kept answers, failed jobs; audit
+// payloads and sessions by their own stores. Message days, relay tokens and the like are on the lists of their features. (PR-4)
+import { sql } from 'kysely'
+import { redactAudit } from '../audit/audit-store.ts'
+import { sweepSessions } from '../access/session-store.ts'
+import { countOf, setScope } from '../db/database.ts'
+import { loadSettings } from '../organisations/organisation-store.ts'
+import { sweepEvents } from '../events/event-store.ts'
+import { sweepDeliveries } from '../webhooks/delivery-store.ts'
+import { sweepInBatches } from './sweep.ts'
+import type { Sweeper } from './sweep.ts'
+
+const DAY_MS = 86_400_000
+const KEEP_EVENTS_MS = DAY_MS
+const KEEP_KEYS_MS = DAY_MS
+const KEEP_DAYS_MS = 30 * DAY_MS
+
+export const commonSweepers: readonly Sweeper[] = [
+  {
+    name: 'events',
+    of: 'organisations',
+    sweep: (context) =>
+      sweepInBatches(context, (tx, limit) =>
+        sweepEvents(tx, context.organisation, new Date(context.now - KEEP_EVENTS_MS), limit),
+      ),
+  },
+  {
+    name: 'idempotencyKeys',
+    of: 'organisations',
+    sweep: (context) =>
+      sweepInBatches(context, (tx, limit) =>
+        countOf(
+          tx,
+          sql`delete from idempotency_key where ctid = any(array(
+                select ctid from idempotency_key where organisation_id = ${context.organisation}
+                   and created_at < ${new Date(context.now - KEEP_KEYS_MS)} limit ${limit}))`,
+        ),
+      ),
+  },
+  ...(['webhook_delivery', 'notification_delivery'] as const).map((table): Sweeper => ({
+    name: table === 'webhook_delivery' ? 'webhookDeliveries' : 'notificationDeliveries',
+    of: 'organisations',
+    sweep: (context) =>
+      sweepInBatches(context, (tx, limit) =>
+        sweepDeliveries(tx, table, context.organisation, new Date(context.now - KEEP_DAYS_MS), limit),
+      ),
+  })),
+  {
+    name: 'operations',
+    of: 'organisations',
+    sweep: (context) =>
+      sweepInBatches(context, (tx, limit) =>
+        countOf(
+          tx,
+          sql`delete from operation where ctid = any(array(
+                select ctid from operation where organisation_id = ${context.organisation}
+                   and finished_at < ${new Date(context.now - KEEP_DAYS_MS)} limit ${limit}))`,
+        ),
+      ),
+  },
+  {
+    name: 'failedJobs',
+    of: 'organisations',
+    sweep: (context) =>
+      sweepInBatches(context, (tx, limit) =>
+        countOf(
+          tx,
+          sql`delete from job where ctid = any(array(
+                select ctid from job where organisation_id = ${context.organisation} and state = 'failed'
+                   and failed_at < ${new Date(context.now - KEEP_DAYS_MS)} limit ${limit}))`,
+        ),
+      ),
+  },
+  {
+    name: 'audit',
+    of: 'organisations',
+    isAudited: true,
+    sweep: ({ change, organisation, now }) =>
+      change(async (tx) => {
+        const { retention } = await loadSettings(tx, organisation)
+        return redactAudit(tx, organisation, new Date(now - retention.auditDays * DAY_MS), now)
+      }),
+  },
+  {
+    name: 'sessions',
+    of: 'installation',
+    sweep: ({ change, now }) =>
+      change(async (tx) => {
+        await setScope(tx, { purpose: 'retention' })
+        return sweepSessions(tx, new Date(now))
+      }),
+  },
+]

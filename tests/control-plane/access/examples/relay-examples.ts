@@ -1,0 +1,75 @@
+// Relays, their settings and keys, and what they tell of messages.
+import { sql } from 'kysely'
+import { withScope } from '../../../../control-plane/db/database.ts'
+import { newId } from '../../../../control-plane/ids.ts'
+import { ANY, done, nothing } from './world.ts'
+import type { Examples, World } from './world.ts'
+
+const fresh = ({ api, organisation }: World) => api.project(organisation, 'Relayed')
+
+async function relay({ api, organisation, project }: World): Promise<{ relay: string }> {
+  const id = newId('relay')
+  await withScope(api.database.db, { organisation }, (tx) =>
+    sql`insert into relay (organisation_id, project_id, id, name, state, signing_key, sealing_key, software_version, enrolled_at,
+                           state_changed_at, pinned_key, seen_at)
+        values (${organisation}, ${project}, ${id}, 'relay', 'active', 'k', 'k', '1', now(), now(), 'k', now())`.execute(
+      tx,
+    ),
+  )
+  return { relay: id }
+}
+
+async function enrolment(world: World): Promise<{ enrolment: string }> {
+  const { id } = await done(world, 'POST', `/projects/${world.project}/relay-enrolments`, {})
+  return { enrolment: id as string }
+}
+
+async function dkimKey(world: World): Promise<{ project: string; dkimKey: string }> {
+  const project = await fresh(world)
+  const body = { domain: 'contoso.example', algorithm: 'ed25519' }
+  const { id } = await done(world, 'POST', `/projects/${project}/dkim-keys`, body)
+  return { project, dkimKey: id as string }
+}
+
+async function traced({ api, organisation, project }: World): Promise<{ queueId: string }> {
+  const queueId = crypto.randomUUID()
+  const { relay: at } = await relay({ api, organisation, project, key: '' })
+  await withScope(api.database.db, { organisation }, async (tx) => {
+    await sql`select make_message_partition((now() at time zone 'UTC')::date)`.execute(tx)
+    await sql`insert into message_event (organisation_id, project_id, relay_id, time, id, received_at, class, event, queue_id, fields)
+              values (${organisation}, ${project}, ${at}, now(), ${queueId}, now(), 'message', 'accepted', ${queueId}, '{}')`.execute(
+      tx,
+    )
+  })
+  return { queueId }
+}
+
+export const RELAY_EXAMPLES: Examples = {
+  listRelays: nothing,
+  readRelay: async (world) => ({ params: await relay(world) }),
+  drainRelay: async (world) => ({ params: await relay(world) }),
+  resumeRelay: async (world) => ({ params: await relay(world) }),
+  revokeRelay: async (world) => ({ params: await relay(world) }),
+  createRelayEnrolment: () => ({ body: { name: 'For the first machine' } }),
+  listRelayEnrolments: nothing,
+  cancelRelayEnrolment: async (world) => ({ params: await enrolment(world) }),
+  readRelaySettings: nothing,
+  replaceRelaySettings: () => ({ body: {}, headers: ANY }),
+  listRelaySettingsVersions: nothing,
+  readRelaySettingsVersion: async (world) => {
+    const { version } = await done(world, 'PUT', `/projects/${world.project}/relay-settings`, {}, ANY)
+    return { params: { version: String(version) } }
+  },
+  createDkimKey: async (world) => ({
+    params: { project: await fresh(world) },
+    body: { domain: 'contoso.example', algorithm: 'ed25519' },
+  }),
+  listDkimKeys: nothing,
+  readDkimKey: async (world) => ({ params: await dkimKey(world) }),
+  checkDkimKey: async (world) => ({ params: await dkimKey(world) }),
+  activateDkimKey: async (world) => ({ params: await dkimKey(world), body: { force: true } }),
+  rotateDkimKey: async (world) => ({ params: await dkimKey(world), body: { selector: 'next' } }),
+  retireDkimKey: async (world) => ({ params: await dkimKey(world) }),
+  searchMessages: nothing,
+  traceMessage: async (world) => ({ params: await traced(world) }),
+}

@@ -1,0 +1,86 @@
+// Tables that are kept compiled and follow the database.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLog } from '../../../common/log.ts'
+import { CompiledTables } from '../../../control-plane/mapping/compiled-tables.ts'
+import { DEFAULT_POLICY } from '../../../rewrite-rules/index.ts'
+import { mappingApi, person, tableFile } from './mapping-api.ts'
+
+const log = createLog({ write: () => {}, level: 'error', now: Date.now })
+const JSON_TYPE = { 'Content-Type': 'application/json' }
+
+test('a table is that of the project, at its revision, with everything that was committed before', async (t) => {
+  const api = await mappingApi(t)
+  const empty = await api.tables.current(api.organisation, api.project)
+  assert.deepEqual([empty.project, empty.version, empty.entryCount], [api.project, 0, 0])
+  for (let i = 0; i < 5; i++) {
+    await api.call('POST', '/mappings', person(`p${i}`))
+    // Two at once, the first of which may have begun before the commit was seen.
+    const [one, two] = await Promise.all([
+      api.tables.current(api.organisation, api.project),
+      api.tables.current(api.organisation, api.project),
+    ])
+    assert.deepEqual([one.version, two.version, two.entryCount], [i + 1, i + 1, i + 1])
+  }
+  const table = await api.tables.current(api.organisation, api.project)
+  assert.equal(table.digest, await api.freshDigest())
+  const mapped = table.withPolicy(DEFAULT_POLICY).map('present', 'p3', 'contoso.example', false)
+  assert.equal(mapped.kind === 'replaced' && `${mapped.local}@${mapped.domain}`, 'p3@fabrikam.example')
+  assert.equal(await api.tables.current(api.organisation, api.project), table, 'the same while nothing changes')
+})
+
+test('asked while changes are committed all the time it never gives a table older than the last commit before', async (t) => {
+  const api = await mappingApi(t)
+  const writers = Array.from({ length: 4 }, async (_, writer) => {
+    for (let i = 0; i < 8; i++) {
+      const { body } = await api.call('POST', '/mappings', person(`w${writer}-${i}`))
+      const table = await api.tables.current(api.organisation, api.project)
+      assert.ok(table.version >= body.revision, `${table.version} after ${body.revision}`)
+    }
+  })
+  await Promise.all(writers)
+  const table = await api.tables.current(api.organisation, api.project)
+  assert.deepEqual([table.version, table.digest], [32, await api.freshDigest()])
+})
+
+test('a table that went far, or whose history is gone, is compiled anew; one of dead rows is compacted; both are the same table', async (t) => {
+  const api = await mappingApi(t)
+  const many = (route: string) => tableFile(Array.from({ length: 3_000 }, (_, i) => person(`p${i}`, { route })))
+  for (const route of ['mx', 'return', 'mx', 'return']) {
+    await api.call('POST', '/mappings/import', many(route), JSON_TYPE)
+    const table = await api.tables.current(api.organisation, api.project)
+    assert.deepEqual([table.entryCount, table.digest], [3_000, await api.freshDigest()])
+  }
+  await api.call('POST', '/mappings/import', many('mx'), JSON_TYPE)
+  await api.call('POST', '/mappings/import', many('return'), JSON_TYPE)
+  const table = await api.tables.current(api.organisation, api.project)
+  assert.deepEqual([table.version, table.digest], [6, await api.freshDigest()])
+})
+
+test('tables of many projects are kept up to a number of entries, the ones asked for last', async (t) => {
+  const api = await mappingApi(t)
+  const projects = [api.project, await api.it.project(api.organisation), await api.it.project(api.organisation)]
+  for (const project of projects) {
+    await api.it.request(
+      'POST',
+      `/projects/${project}/mappings/bulk`,
+      { upsert: [person('a'), person('b')] },
+      { key: api.key, headers: { 'If-Match': '*' } },
+    )
+  }
+  const tables = new CompiledTables({ db: api.it.database.db, log, maxEntries: 4 })
+  const first = await Promise.all(projects.map((project) => tables.current(api.organisation, project)))
+  assert.deepEqual(
+    first.map(({ project }) => project),
+    projects,
+  )
+  const [a, b, c] = projects as [typeof api.project, typeof api.project, typeof api.project]
+  assert.equal(await tables.current(api.organisation, c), first[2], 'kept')
+  assert.equal(await tables.current(api.organisation, b), first[1], 'kept')
+  const again = await tables.current(api.organisation, a)
+  assert.notEqual(again, first[0], 'it had to go')
+  assert.equal(again.digest, first[0]?.digest)
+  const single = new CompiledTables({ db: api.it.database.db, log, maxEntries: 1 })
+  const kept = await single.current(api.organisation, a)
+  assert.equal(await single.current(api.organisation, a), kept, 'the one asked for stays, whatever its size')
+})

@@ -1,0 +1,45 @@
+// Once for the whole run: a Postgres server, a migrated template, and its whereabouts in the environment of the test files.
+// A single file is run with `node --test --test-global-setup=tests/setup.ts FILE`.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import { openDatabase } from '../control-plane/db/database.ts'
+import { startEmbeddedPostgres } from '../control-plane/db/embedded-postgres.ts'
+import type { EmbeddedPostgres } from '../control-plane/db/embedded-postgres.ts'
+import { migrate, SERVICE_ROLE } from '../control-plane/db/migrate.ts'
+
+let server: EmbeddedPostgres | undefined
+let directory: string | undefined
+
+export async function globalSetup(): Promise<void> {
+  directory = mkdtempSync(join(tmpdir(), 'causeway-pg-'))
+  server = await startEmbeddedPostgres({ directory, isThrowaway: true })
+  await onDatabase('postgres', async ({ db }) => {
+    await sql`create database template_causeway`.execute(db)
+    await sql.raw(`create role ${SERVICE_ROLE} login`).execute(db)
+  })
+  await onDatabase('template_causeway', async ({ db }) => {
+    await migrate(db)
+  })
+  process.env['CAUSEWAY_TEST_PG'] = server.socket
+}
+
+export async function globalTeardown(): Promise<void> {
+  await server?.stop()
+  if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
+}
+
+async function onDatabase(
+  database: string,
+  work: (open: ReturnType<typeof openDatabase>) => Promise<void>,
+): Promise<void> {
+  if (server === undefined) throw new Error('unreachable: no server')
+  const connection = { host: server.socket, user: server.owner, database }
+  const open = openDatabase({ connection, maxConnections: 1, onIdleError: () => {} })
+  try {
+    await work(open)
+  } finally {
+    await open.close()
+  }
+}
