@@ -2,8 +2,8 @@
 // caller's. With DATABASE_URL set nothing is started here. The bundled server's OpenSSL is old: never TLS, never TCP.
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chownSync, cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface EmbeddedPostgres {
@@ -38,13 +38,13 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   const { directory, isThrowaway = false, maxConnections = 200 } = options
   if (directory.length > MAX_SOCKET_FOLDER) throw new Error(`the path ${directory} is too long for a Unix socket`)
   const account = unprivilegedAccount()
-  const binaries = await findBinaries()
   const data = join(directory, 'data')
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   for (const folder of [directory, data]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     if (account !== undefined) chownSync(folder, account.uid, account.gid)
   }
+  const binaries = reachableBinaries(await findBinaries(), directory, account)
   if (!existsSync(join(data, 'PG_VERSION'))) {
     const settled = ['--auth=trust', '--encoding=UTF8', '--locale=C.UTF-8', '--data-checksums']
     run(binaries.initdb, ['-D', data, '-U', EMBEDDED_OWNER, ...settled, ...(isThrowaway ? ['--no-sync'] : [])])
@@ -86,7 +86,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
       const hint =
         account === undefined
           ? ''
-          : `: run as root it becomes the account postgres, which must be able to enter the folders of this program and those above ${directory}`
+          : `: run as root it becomes the account postgres, which must be able to enter the folders above ${directory}`
       throw new Error(`${file} failed${hint}`, { cause })
     }
   }
@@ -103,8 +103,31 @@ async function findBinaries(): Promise<Binaries> {
   }
 }
 
+interface Account {
+  readonly uid: number
+  readonly gid: number
+}
+
+/**
+ * The binaries where the account can run them: in a checkout that only root can enter it can't, and a copy of them (60 MB) is made in the
+ * server's own folder.
+ * @param account  undefined: ours
+ */
+export function reachableBinaries(binaries: Binaries, directory: string, account: Account | undefined): Binaries {
+  if (account === undefined) return binaries
+  try {
+    execFileSync(binaries.initdb, ['--version'], { ...account, stdio: 'ignore' })
+    return binaries
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error
+  }
+  const copy = join(directory, 'binaries')
+  cpSync(dirname(dirname(binaries.initdb)), copy, { recursive: true, verbatimSymlinks: true })
+  return { initdb: join(copy, 'bin', 'initdb'), postgres: join(copy, 'bin', 'postgres') }
+}
+
 /** Postgres refuses to run as root. */
-function unprivilegedAccount(): { uid: number; gid: number } | undefined {
+function unprivilegedAccount(): Account | undefined {
   if (process.getuid?.() !== 0) return undefined
   const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { stdio: 'pipe' }).toString())
   try {
