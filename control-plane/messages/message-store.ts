@@ -1,7 +1,7 @@
 // Events of relays in Postgres, and the search for what became of a message. (control-plane.md §2)
 import { sql } from 'kysely'
 import type { RawBuilder } from 'kysely'
-import { rowsOf } from '../db/database.ts'
+import { countOf, rowsOf } from '../db/database.ts'
 import type { Tx } from '../db/database.ts'
 import type { PageRequest } from '../http/page.ts'
 import type { OrganisationId, ProjectId, RelayId } from '../ids.ts'
@@ -238,4 +238,23 @@ interface LineRow {
   event: string
   message_id: string | null
   fields: Record<string, unknown>
+}
+
+/** What an organisation keeps for less than the days of all are kept (message-partition-store.ts). @returns events deleted, at most `limit` */
+export async function sweepMessages(
+  tx: Tx,
+  organisation: OrganisationId,
+  before: Date,
+  limit: number,
+): Promise<number> {
+  await sql`
+    delete from message_recipient where (organisation_id, project_id, address, time, relay_id, queue_id) in (
+      select organisation_id, project_id, address, time, relay_id, queue_id from message_recipient
+       where organisation_id = ${organisation} and time < ${before} limit ${limit})`.execute(tx)
+  return countOf(
+    tx,
+    sql`delete from message_event where (organisation_id, project_id, relay_id, time, id) in (
+          select organisation_id, project_id, relay_id, time, id from message_event
+           where organisation_id = ${organisation} and time < ${before} limit ${limit})`,
+  )
 }

@@ -5,6 +5,7 @@ import { redactAudit } from '../audit/audit-store.ts'
 import { sweepSessions } from '../access/session-store.ts'
 import { countOf, setScope } from '../db/database.ts'
 import { loadSettings } from '../organisations/organisation-store.ts'
+import { sweepMessages } from '../messages/message-store.ts'
 import { sweepEvents } from '../events/event-store.ts'
 import { sweepDeliveries } from '../webhooks/delivery-store.ts'
 import { sweepInBatches } from './sweep.ts'
@@ -70,6 +71,15 @@ export const commonSweepers: readonly Sweeper[] = [
                    and failed_at < ${new Date(context.now - KEEP_DAYS_MS)} limit ${limit}))`,
         ),
       ),
+  },
+  {
+    name: 'messages',
+    of: 'organisations',
+    async sweep({ change, organisation, now, signal }) {
+      const { retention } = await change((tx) => loadSettings(tx, organisation))
+      const before = new Date(now - retention.messageTraceDays * DAY_MS)
+      return sweepInBatches({ change, signal }, (tx, limit) => sweepMessages(tx, organisation, before, limit))
+    },
   },
   {
     name: 'audit',

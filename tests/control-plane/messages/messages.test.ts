@@ -5,12 +5,14 @@ import { test } from 'node:test'
 import { sql } from 'kysely'
 import type { RelayEvent } from '../../../common/relay-contract.ts'
 import { rowsOf, withScope } from '../../../control-plane/db/database.ts'
+import type { Tx } from '../../../control-plane/db/database.ts'
 import { INSTALLATION } from '../../../control-plane/ids.ts'
 import { dayOf, toEventRow } from '../../../control-plane/messages/message-event.ts'
 import { dropOldPartitions, makePartitionsAhead } from '../../../control-plane/messages/message-partition-store.ts'
 import { hopsOf } from '../../../control-plane/messages/message-path.ts'
 import { bumpSnapshot } from '../../../control-plane/projects/relay-visible.ts'
 import { findMarker, rotateMarker } from '../../../control-plane/relays/relay-secret-store.ts'
+import { commonSweepers } from '../../../control-plane/retention/sweepers.ts'
 import { tagsOf } from '../../../mta/privacy.ts'
 import type { Tags } from '../../../mta/privacy.ts'
 import type { RelayClient } from '../../harness/relay-client.ts'
@@ -383,4 +385,27 @@ test('PR-4: days are made ahead, kept 30 days and dropped whole; what is dropped
       withScope(db, {}, (tx) => sql`select make_message_partition('1999-01-01'::date)`.execute(tx)),
       /no events are kept/,
     )
+  }))
+
+test('PR-4: an organisation that keeps traces for a week has none that is older', (t) =>
+  withFleet(t, {}, async (it) => {
+    const relay = await it.relay()
+    const now = Date.now()
+    await relay.events([
+      event({ time: new Date(now - 8 * DAY_MS).toISOString(), queueId: 'OLD', fields: { to: ['x@example.net'] } }),
+      event({ time: new Date(now - 6 * DAY_MS).toISOString(), queueId: 'NEW', fields: { to: ['x@example.net'] } }),
+    ])
+    const sweeper = commonSweepers.find(({ name }) => name === 'messages')
+    assert.ok(sweeper !== undefined)
+    const { signal } = new AbortController()
+    const change = <T>(work: (tx: Tx) => Promise<T>) => it.inOrganisation(work)
+    const sweep = () => sweeper.sweep({ organisation: it.organisation, change, signal, now })
+    assert.equal(await sweep(), 0, 'by default they stay for 30 days')
+    await it.inOrganisation((tx) =>
+      sql`update organisation set settings = '{"retention":{"messageTraceDays":7}}'`.execute(tx),
+    )
+    assert.equal(await sweep(), 1)
+    assert.deepEqual(await found(it, { since: new Date(0).toISOString() }), ['NEW'])
+    const recipients = await it.inOrganisation((tx) => rowsOf(tx, sql`select queue_id from message_recipient`))
+    assert.deepEqual(recipients, [{ queue_id: 'NEW' }])
   }))
