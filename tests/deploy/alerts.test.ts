@@ -172,10 +172,11 @@ before(async () => {
     const data = Buffer.from('From: alice@contoso.com\r\nSubject: metrics\r\n\r\nHello\r\n')
     const reply = await sendMail(relay.outPort, { from: 'alice@contoso.com', to: ['dana@example.net'], data })
     assert.match(reply, /^250 /)
-    scrape = await eventually('the delivery in /metrics', async () => {
+    const figures = await eventually('the delivery in /metrics', async () => {
       const text = await (await fetch(`http://127.0.0.1:${relay.adminPort}/metrics`)).text()
       return text.includes('causeway_delivery_recipients_total{result="delivered"') ? text : undefined
     })
+    scrape += figures
   } finally {
     await relay.stop()
     await relay.remove()
@@ -187,7 +188,8 @@ before(async () => {
   server.content = twoTenants(9)
   const enrolled = await startEnrolled(server)
   try {
-    scrape += await (await fetch(`http://127.0.0.1:${enrolled.adminPort}/metrics`)).text()
+    const text = await (await fetch(`http://127.0.0.1:${enrolled.adminPort}/metrics`)).text()
+    scrape += text // not in one line: what `scrape` is would be read before the wait
   } finally {
     await enrolled.stop()
     await enrolled.remove()
