@@ -8,7 +8,7 @@ import { testApi } from '../../harness/api.ts'
 import { AnswerJudge, operationsOf, requestsFor } from '../../harness/openapi-fuzz.ts'
 import type { ApiDocument } from '../../harness/openapi-fuzz.ts'
 
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 15)
+const RUNS = Number(process.env['FUZZ_RUNS'] ?? 6)
 const SEED = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const TIMEOUT_MS = 10_000
 
