@@ -3,16 +3,14 @@ import { Buffer } from 'node:buffer'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { sql } from 'kysely'
-import { openDatabase } from '../control-plane/db/database.ts'
-import { EMBEDDED_OWNER, startEmbeddedPostgres } from '../control-plane/db/embedded-postgres.ts'
-import { migrate, SERVICE_ROLE } from '../control-plane/db/migrate.ts'
+import { startEmbeddedPostgres } from '../control-plane/db/embedded-postgres.ts'
 import type { OrganisationId, ProjectId } from '../control-plane/ids.ts'
 import { mappingRoutesOf } from '../control-plane/mapping/all-routes.ts'
 import { CompiledTables } from '../control-plane/mapping/compiled-tables.ts'
 import { testApi } from '../tests/harness/api.ts'
 import type { TestApi } from '../tests/harness/api.ts'
 import { runOperation } from '../tests/control-plane/mapping/run-operation.ts'
+import { prepareDatabases } from './databases.ts'
 
 /** @param options.quick  a tenth of the entries */
 export async function run({ quick }: { readonly quick: boolean }): Promise<void> {
@@ -20,24 +18,12 @@ export async function run({ quick }: { readonly quick: boolean }): Promise<void>
   const server = await startEmbeddedPostgres({ directory })
   const ends: (() => unknown)[] = [() => rm(directory, { recursive: true }), () => server.stop()]
   try {
-    await prepare(server.socket)
+    await prepareDatabases(server.socket)
     process.env['CAUSEWAY_TEST_PG'] = server.socket
     for (const entries of quick ? [100_000] : [100_000, 1_000_000]) await measure(entries, ends)
   } finally {
     for (const end of ends.toReversed()) await end()
   }
-}
-
-async function prepare(host: string): Promise<void> {
-  const connect = (database: string) =>
-    openDatabase({ connection: { host, user: EMBEDDED_OWNER, database }, maxConnections: 1, onIdleError: () => {} })
-  const admin = connect('postgres')
-  await sql`create database template_causeway`.execute(admin.db)
-  await sql.raw(`create role ${SERVICE_ROLE} login`).execute(admin.db)
-  await admin.close()
-  const template = connect('template_causeway')
-  await migrate(template.db)
-  await template.close()
 }
 
 function print(line: Record<string, unknown>): void {

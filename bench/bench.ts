@@ -8,6 +8,8 @@ const BENCHES: Record<string, () => Promise<{ run: (options: { quick: boolean; o
   relay: () => import('./relay.ts'),
   api: () => import('./api.ts'),
   push: () => import('./push.ts'),
+  discovery: () => import('./discovery.ts'),
+  matching: () => import('./matching.ts'),
 }
 
 const { positionals, values } = parseArgs({

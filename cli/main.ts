@@ -35,7 +35,7 @@ const COMMANDS: ReadonlyMap<string, Listed> = new Map([
   [
     'doctor',
     {
-      summary: "checks the installation, or a relay's machine",
+      summary: 'checks the installation, and the relay or control plane on it',
       load: async () => (await import('./doctor.ts')).doctor,
     },
   ],
@@ -51,7 +51,14 @@ const COMMANDS: ReadonlyMap<string, Listed> = new Map([
       load: async () => (await import('./break-glass.ts')).breakGlass,
     },
   ],
-  ['db', { summary: "brings the control plane's database up to date", load: async () => (await import('./db.ts')).db }],
+  [
+    'db',
+    {
+      summary: "brings the control plane's database up to date, or goes through it",
+      load: async () => (await import('./db.ts')).db,
+    },
+  ],
+  ['sandbox', { summary: 'runs a simulated Microsoft 365', load: async () => (await import('./sandbox.ts')).sandbox }],
   [
     'start',
     {

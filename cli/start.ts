@@ -1,5 +1,5 @@
-// `causeway start` (`npm start`): the whole product on one machine, on loopback only: control plane with a Postgres of its own, a simulated Entra, an
-// enrolled relay, and a mailbox that plays the internet. Sends one invitation through, prints it before and after, and stays up until Ctrl-C.
+// `causeway start` (`npm start`): the whole product on one machine, on loopback only: control plane with a Postgres of its own, a simulated
+// Microsoft 365, an enrolled relay, and a mailbox that plays the internet. Sends one invitation through, prints it before and after, and stays up until Ctrl-C.
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -14,14 +14,15 @@ import { issueFirstRunCode } from '../control-plane/access/break-glass-store.ts'
 import { startApi } from '../control-plane/api.ts'
 import { loadSettings } from '../control-plane/settings.ts'
 import { startWorker } from '../control-plane/worker.ts'
+import { CONTOSO, FABRIKAM } from '../sandbox/tenants/seed.ts'
 import { logFile, startRelay } from '../mta/main.ts'
 import { startDemoMailbox } from './demo-mailbox.ts'
 import type { ArrivedMessage, DemoMailbox } from './demo-mailbox.ts'
 import { startEvaluationDatabase } from '../control-plane/db/evaluation-database.ts'
-import { APP, CONTOSO, FABRIKAM, startEvaluationEntra } from './evaluation/entra.ts'
 import { placesIn, portsFrom } from './evaluation/places.ts'
 import type { Places, Ports } from './evaluation/places.ts'
 import { loadEvaluation, setUpEvaluation } from './evaluation/project.ts'
+import { CONNECT_APP, SIGN_IN_APP, startEvaluationSandbox } from './evaluation/sandbox.ts'
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 const SENDER = 'alice@contoso.com'
@@ -61,9 +62,9 @@ async function startAll(places: Places, ports: Ports, stack: AsyncDisposableStac
   const database = await startEvaluationDatabase(places.postgres)
   stack.defer(() => database.stop())
 
-  say('2/5  simulated Entra ID')
-  const entra = await startEvaluationEntra(places, ports)
-  stack.defer(() => entra.close())
+  say('2/5  simulated Microsoft 365: Entra ID, Graph, Exchange, with two organizations')
+  const sandbox = await startEvaluationSandbox(places, ports, join(ROOT, 'tests/contracts'))
+  stack.defer(() => sandbox.close())
 
   say('3/5  control plane: API and job worker')
   const settings = (metricsPort: number) =>
@@ -76,11 +77,16 @@ async function startAll(places: Places, ports: Ports, stack: AsyncDisposableStac
       REDIS_URL: process.env['REDIS_URL'],
       KEY_DIRECTORY: places.keys,
       ENTRA_TENANT_ID: CONTOSO,
-      ENTRA_CLIENT_ID: APP,
-      ENTRA_CERTIFICATE_FILE: places.appCertificate,
-      ENTRA_KEY_FILE: places.appKey,
+      ENTRA_CLIENT_ID: SIGN_IN_APP,
+      ENTRA_CERTIFICATE_FILE: places.signInApp.certificate,
+      ENTRA_KEY_FILE: places.signInApp.key,
       ENTRA_SIGN_IN_TENANTS: FABRIKAM,
-      ENTRA_SANDBOX_URL: entra.url,
+      CONNECT_CLIENT_ID: CONNECT_APP,
+      CONNECT_CERTIFICATE_FILE: places.connectApp.certificate,
+      CONNECT_KEY_FILE: places.connectApp.key,
+      ENTRA_SANDBOX_URL: sandbox.entra.url,
+      SANDBOX_GRAPH_URL: sandbox.graphUrl,
+      SANDBOX_EXCHANGE_URL: sandbox.exchangeUrl,
     })
   const worker = await startWorker(settings(ports.workerMetrics), { log, metrics: emptyMetrics() })
   stack.defer(() => worker.stop(GRACE_MS))
@@ -174,6 +180,7 @@ All of it is up until Ctrl-C.
     sign in                               http://127.0.0.1:${ports.api}/api/v1/session/sign-in   as adele@contoso.com
   mail written by people of the project   127.0.0.1:${ports.relayOut}   (direction out)
   mail for them                           127.0.0.1:${ports.relayIn}   (direction in)
+  simulated Microsoft 365                 ${ports.entra} (Entra ID)  ${ports.graph} (Graph)  ${ports.exchange} (Exchange)  ${ports.sandboxControl} (control)
   metrics, health                         http://127.0.0.1:${ports.apiMetrics}/metrics (API)  ${ports.workerMetrics} (worker)  ${ports.relayMetrics} (relay)
   queue                                   bin/causeway queue list --config ${join(places.relay, 'relay.yaml')}
   log                                     ${places.log}`

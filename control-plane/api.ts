@@ -23,6 +23,8 @@ import { createApp, hardenServer } from './http/app.ts'
 import { trackUnanswered } from './http/unanswered.ts'
 import { CompiledTables } from './mapping/compiled-tables.ts'
 import { storeEvents } from './messages/take-events.ts'
+import { watchCertificates } from './monitoring/certificate-figures.ts'
+import { watchComponents } from './monitoring/component-figures.ts'
 import { HealthCheck } from './monitoring/health.ts'
 import { relayEndpoints } from './relays/relay-endpoints.ts'
 import { SnapshotKeys } from './relays/snapshot-keys.ts'
@@ -76,7 +78,15 @@ export async function startApi(
     const { db } = database
     const stopping = new AbortController()
     const isStopping = () => stopping.signal.aborted
-    const health = new HealthCheck({ database, pingQueue: () => queue.ping(), isStopping, monotonicMs })
+    const health = new HealthCheck({
+      database,
+      pingQueue: () => queue.ping(),
+      keyService: services.keys.provider,
+      isStopping,
+      monotonicMs,
+    })
+    watchComponents(health, metrics)
+    watchCertificates(settings, { metrics, log })
     const signIn =
       settings.entra &&
       (await setUpSignIn(settings.entra, {
@@ -125,6 +135,7 @@ export async function startApi(
       metrics,
       version: productVersion(),
       trustedProxies: settings.trustedProxies,
+      publicUrl: settings.publicUrl,
       isPlain,
       now,
       monotonicMs,

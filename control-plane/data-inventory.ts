@@ -35,6 +35,25 @@ const INSTALLATION = 'as long as the installation'
 const THIRTY_DAYS = '30 days'
 
 export const TABLES: Readonly<Record<string, TableInventory>> = {
+  account: {
+    retention: PROJECT,
+    columns: {
+      metadata:
+        'organisation_id project_id tenant_id id object_id valid_from valid_to kind is_synced digest created_at',
+      PII: 'display_name user_principal_name mail primary_key sort_key nickname_key snapshot',
+    },
+  },
+  account_address: {
+    retention: PROJECT,
+    columns: { metadata: 'organisation_id project_id tenant_id kind account_id', PII: 'key' },
+  },
+  account_part: {
+    retention: PROJECT,
+    columns: {
+      metadata: 'organisation_id project_id tenant_id object_id source digest changed_in seen_in',
+      PII: 'part upn_key',
+    },
+  },
   api_key: {
     retention: `${ORGANISATION}; a personal key until its member is removed`,
     columns: {
@@ -66,14 +85,60 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
     },
     sooner: { private_key_sealed: 'until the next key takes over' },
   },
+  audit_verification: {
+    retention: INSTALLATION,
+    columns: { metadata: 'organisation_id size hash round_started_at verified_at fault fault_event' },
+  },
   break_glass: {
     retention: INSTALLATION,
     columns: { metadata: 'only_row code_expires_at used_at is_open', secret: 'code_hash' },
     sooner: { code_hash: 'opens nothing after an hour; gone once there is an installation administrator' },
   },
+  collection: {
+    retention: PROJECT,
+    columns: { metadata: 'organisation_id project_id id name name_key version created_by created_at' },
+  },
+  collection_member: {
+    retention: PROJECT,
+    columns: { metadata: 'organisation_id project_id collection_id account_id tenant_id added_at' },
+  },
+  connection_certificate: {
+    retention: PROJECT,
+    columns: {
+      public: 'thumbprint certificate',
+      metadata:
+        'organisation_id project_id tenant_id id state expires_at created_at created_by activated_at retired_at version',
+      secret: 'private_key_sealed',
+    },
+    sooner: { private_key_sealed: 'until the certificate is retired' },
+  },
+  consent: {
+    retention: 'until the tenant is removed or gets another application',
+    columns: {
+      metadata:
+        'organisation_id project_id tenant_id state choices granted missing exchange problem problem_details domains_problem proved_at proved_by connected_at state_since checked_at version',
+    },
+  },
+  consent_flow: {
+    retention: '24 hours',
+    columns: { metadata: 'created_at expires_at', secret: 'secret_hash flow_sealed' },
+  },
   deletion_certificate: {
     retention: `${ORGANISATION}; of an organization: ${INSTALLATION}`,
     columns: { metadata: 'organisation_id id subject document created_at' },
+  },
+  discovery: {
+    retention: PROJECT,
+    columns: {
+      metadata:
+        'organisation_id project_id id tenant_id number mode state operation_id statistics_for counts gaps author started_at finished_at',
+    },
+  },
+  discovery_checkpoint: {
+    retention: PROJECT,
+    columns: {
+      metadata: 'organisation_id project_id tenant_id collection discovery_id state is_full link updated_at',
+    },
   },
   dkim_key: {
     retention: PROJECT,
@@ -93,6 +158,24 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
   exchange_range: {
     retention: '30 days after Microsoft last named it (SP-3)',
     columns: { public: 'cloud range', metadata: 'first_seen_at last_seen_at' },
+  },
+  finding: {
+    retention: `${PROJECT}; 30 days from when it was resolved`,
+    columns: {
+      metadata:
+        'organisation_id project_id id fingerprint pass code severity rank about tenant_id account_id other_account_id domain details first_seen_at last_seen_at resolved_at acknowledged_at acknowledged_by version',
+      PII: 'sort_key note',
+    },
+  },
+  finding_run: {
+    retention: PROJECT,
+    columns: { metadata: 'organisation_id project_id asked began judged place asked_at finished_at' },
+  },
+  group_member: {
+    retention: PROJECT,
+    columns: {
+      metadata: 'organisation_id project_id tenant_id group_object_id member_object_id valid_from valid_to seen_in',
+    },
   },
   idempotency_key: {
     retention: '24 hours',
@@ -141,12 +224,12 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
   mapping_import_row: {
     retention: 'until it is applied; broken off: 24 hours',
     columns: {
-      metadata: 'organisation_id project_id import_id row path line col id mailbox_domain',
+      metadata: 'organisation_id project_id import_id row path line col id mailbox_domain source_ref',
       PII: 'presented_key presented mailbox keys wire',
     },
   },
   mapping_revision: {
-    retention: PROJECT,
+    retention: `${PROJECT}; once its table can not be had any more and nothing kept is of it: 400 days`,
     columns: {
       metadata:
         'organisation_id project_id revision author cause restored_from created changed removed rules_changed entries created_at',
@@ -157,6 +240,24 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
     columns: {
       metadata: 'organisation_id project_id id valid_from valid_to kind author created_at',
       PII: 'rule_key wire',
+    },
+  },
+  match_exclusion: {
+    retention: PROJECT,
+    columns: { metadata: 'organisation_id project_id account_id tenant_id author created_at' },
+  },
+  match_result: {
+    retention: 'of the five newest matchings of a project',
+    columns: {
+      metadata:
+        'organisation_id project_id matching_id source_account_id source_tenant_id outcome reason rule confidence target_account_id pair_id candidates candidate_count',
+      PII: 'sort_key',
+    },
+  },
+  matching: {
+    retention: PROJECT,
+    columns: {
+      metadata: 'organisation_id project_id id operation_id options discoveries counts author created_at completed_at',
     },
   },
   member: {
@@ -211,6 +312,29 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
     retention: 'until it is handed on',
     columns: { metadata: 'organisation_id id project_id kind object_id created_at' },
   },
+  pair: {
+    retention: PROJECT,
+    columns: {
+      metadata:
+        'organisation_id project_id id source_tenant_id source_account_id target_tenant_id target_account_id origin state rule confidence matching_id presents holds mapping_state mapping_reason mapping_seen source_version target_version content_copied_at version created_by created_at decided_by decided_at',
+      PII: 'sort_key',
+    },
+  },
+  pair_import: {
+    retention: 'until its operation ends; broken off: 24 hours',
+    columns: {
+      metadata: 'organisation_id project_id id kind confirm validates_only result author created_at',
+      PII: 'filter',
+    },
+  },
+  pair_import_row: {
+    retention: 'until it is applied; broken off: 24 hours',
+    columns: {
+      metadata:
+        'organisation_id project_id import_id line source_column target_column action collection collection_key source_id target_id source_count target_count pair_id',
+      PII: 'source_key target_key',
+    },
+  },
   project: {
     retention: PROJECT,
     columns: {
@@ -240,7 +364,7 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
     },
   },
   relay_enrolment: {
-    retention: PROJECT,
+    retention: '30 days after it opens nothing any more',
     columns: {
       metadata: 'organisation_id project_id id name created_at created_by expires_at cancelled_at used_at relay_id',
       secret: 'code_hash',
@@ -249,14 +373,17 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
   },
   relay_marker: {
     retention: PROJECT,
-    columns: { metadata: 'organisation_id project_id created_at', secret: 'keys_sealed' },
+    columns: {
+      metadata: 'organisation_id project_id version created_at token_at secret_at',
+      secret: 'keys_sealed',
+    },
   },
   relay_nonce: {
-    retention: `until one is made after its end, or ${PROJECT}`,
+    retention: 'until its end',
     columns: { metadata: 'organisation_id project_id id created_at expires_at', secret: 'nonce_sealed' },
   },
   relay_settings: {
-    retention: PROJECT,
+    retention: `in force, or with a relay: ${PROJECT}; replaced: 400 days`,
     columns: { metadata: 'organisation_id project_id version created_at created_by', PII: 'document' },
   },
   relay_token_use: {
@@ -282,6 +409,10 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
   sign_in_flow: {
     retention: '10 minutes',
     columns: { metadata: 'created_at expires_at', secret: 'state_hash flow_sealed' },
+  },
+  tenant_facts: {
+    retention: PROJECT,
+    columns: { metadata: 'organisation_id project_id tenant_id discovery_number facts created_at' },
   },
   snapshot_applied: {
     retention: PROJECT,
@@ -343,6 +474,9 @@ export const LOG_FIELDS: ByClass = {
     'requestId route method status ms reason why fault faults now',
     'organization project relay key keys job kind attempt notification webhook delivery',
     'mode port metricsPort queue expired forgotten reconciler sweeper entraCode',
+    'tenant service operation outcome serviceCode serviceRequestId clientRequestId waitedMs warnings',
+    'retryAfter units usedShare throttleScope throttleReason rateLimit',
+    'sequence certificate',
     'held version revision bytes cloud ranges added removed column values',
   ].join(' '),
 }
@@ -354,7 +488,9 @@ export const LOG_SPREADS: Readonly<Record<string, string>> = {
   'control-plane/jobs/reconcile-all.ts: found': 'expired forgotten',
 }
 
-export const METRIC_LABELS: ByClass = { metadata: 'kind method outcome result route state status' }
+export const METRIC_LABELS: ByClass = {
+  metadata: 'certificate component kind method operation outcome result route service standing state status',
+}
 
 export const LOG_RETENTION = 'written to stderr and not kept: as long as whoever collects it keeps it'
 export const METRIC_RETENTION = 'in memory until the process ends: as long as whoever collects them keeps them'

@@ -24,6 +24,13 @@ export type NotificationId = Brand<'notification'>
 export type DeliveryId = Brand<'delivery'>
 export type SupportGrantId = Brand<'support-grant'>
 export type DeletionCertificateId = Brand<'deletion-certificate'>
+export type DiscoveryId = Brand<'discovery'>
+export type AccountId = Brand<'account'>
+export type FindingId = Brand<'finding'>
+export type CollectionId = Brand<'collection'>
+export type MatchingId = Brand<'matching'>
+export type PairId = Brand<'pair'>
+export type ConnectionCertificateId = Brand<'connection-certificate'>
 
 export const ID_PREFIXES = {
   organisation: 'org',
@@ -47,6 +54,15 @@ export const ID_PREFIXES = {
   delivery: 'dlv',
   'support-grant': 'sup',
   'deletion-certificate': 'del',
+  discovery: 'dsc',
+  account: 'acc',
+  finding: 'fnd',
+  collection: 'col',
+  matching: 'mch',
+  pair: 'par',
+  'pair-import': 'pim',
+  'connection-certificate': 'ccr',
+  consent: 'cns',
   request: 'req',
   event: 'evt',
 } as const

@@ -18,6 +18,8 @@ import type { Sealer } from './keys/sealer.ts'
 import { claimRegion } from './organisations/region.ts'
 import { loadInstallationId } from './relays/snapshot-key-store.ts'
 import { SettingsFault } from './settings.ts'
+import { openConnect } from './tenants/connect.ts'
+import type { Connect } from './tenants/connect.ts'
 import type { Settings } from './settings.ts'
 
 export interface Services {
@@ -27,6 +29,7 @@ export interface Services {
   readonly sealer: Sealer
   readonly queue: QueueBackend
   readonly wakeUps: WakeUps
+  readonly connect: Connect
   /** Id of this installation. */
   readonly installation: string
   readonly log: Log
@@ -88,6 +91,7 @@ export async function openServices(
       sealer: createSealer(keys),
       queue,
       wakeUps,
+      connect: await openConnect(settings, { log, metrics, now, monotonicMs }),
       installation,
       log,
       metrics,

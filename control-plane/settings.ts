@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { LOG_LEVELS } from '../common/log.ts'
 import type { LogLevel } from '../common/log.ts'
+import { DEFAULT_BUDGETS_TEXT, parseBudgets } from './microsoft/budgets.ts'
+import type { Budgets } from './microsoft/budgets.ts'
 
 export type Mode = 'production' | 'evaluation'
 
@@ -21,6 +23,9 @@ export interface Settings {
   readonly redisUrl: string | undefined
   readonly keys: KeySettings
   readonly entra: EntraSettings | undefined
+  readonly microsoft: MicrosoftSettings
+  /** The multi-tenant app registration by which tenants are connected. */
+  readonly connect: ConnectSettings | undefined
   readonly smtp: { readonly url: string; readonly from: string } | undefined
   readonly dnsServers: readonly string[]
   readonly outboundAllow: readonly string[]
@@ -45,6 +50,12 @@ export type VaultIdentity =
       readonly certificateFile: string
     }
 
+export interface ConnectSettings {
+  readonly clientId: string
+  readonly certificateFile: string
+  readonly keyFile: string
+}
+
 export interface EntraSettings {
   readonly cloud: 'global' | 'gcc-high' | 'dod' | 'china'
   readonly tenantId: string
@@ -55,6 +66,16 @@ export interface EntraSettings {
   readonly signInTenants: readonly string[]
   /** Evaluation only: where the simulated Entra listens. */
   readonly sandboxUrl: URL | undefined
+}
+
+export interface MicrosoftSettings {
+  readonly budgets: Budgets
+  /** Evaluation only: where simulated services listen. Entra alone is for trying the sign-in; tenants need all three. */
+  readonly sandbox: {
+    readonly entra: URL | undefined
+    readonly graph: URL | undefined
+    readonly exchange: URL | undefined
+  }
 }
 
 /** Every fault of the environment, in words that say what to set. */
@@ -186,7 +207,30 @@ export const SETTINGS: readonly Setting[] = [
     default: '',
     why: 'Further tenants whose people may sign in.',
   },
+  {
+    name: 'CONNECT_CLIENT_ID',
+    form: 'a GUID',
+    why: 'Multi-tenant app registration by which tenants of the model `multi-tenant` are connected; with the two below. Unset: every tenant has one of its own.',
+  },
+  {
+    name: 'CONNECT_CERTIFICATE_FILE',
+    form: 'a path',
+    why: 'PEM certificate that this registration knows. Client secrets are not taken (EC-1).',
+  },
+  { name: 'CONNECT_KEY_FILE', form: 'a path', why: 'PEM private key of it.' },
   { name: 'ENTRA_SANDBOX_URL', form: 'a URL on loopback', why: 'Evaluation only: a simulated Entra.' },
+  {
+    name: 'SANDBOX_GRAPH_URL',
+    form: 'a URL on loopback',
+    why: 'Evaluation only: a simulated Microsoft Graph. With `ENTRA_SANDBOX_URL` and `SANDBOX_EXCHANGE_URL`.',
+  },
+  { name: 'SANDBOX_EXCHANGE_URL', form: 'a URL on loopback', why: 'Evaluation only: a simulated Exchange Online.' },
+  {
+    name: 'MICROSOFT_BUDGETS',
+    form: '`name=units/seconds` or `name=requests at the same time`, `,` between',
+    default: DEFAULT_BUDGETS_TEXT,
+    why: "What this process may ask of Microsoft 365, by kind of work; nine tenths of it are used. The published limits, which change; where several workers serve the same tenants, each one's part. Names that are left out keep their default.",
+  },
   {
     name: 'SMTP_URL',
     form: 'an `smtp://` or `smtps://` URL',
@@ -249,6 +293,8 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     redisUrl: reader.text('REDIS_URL'),
     keys: keySettings(reader),
     entra: entraSettings(reader),
+    microsoft: microsoftSettings(reader),
+    connect: connectSettings(reader),
     smtp: smtpSettings(reader),
     dnsServers: reader.list('DNS_SERVERS'),
     outboundAllow: reader.list('OUTBOUND_ALLOW'),
@@ -278,6 +324,21 @@ export function loadServiceConnection(env: Readonly<Record<string, string | unde
   const connection = reader.connection('DATABASE_URL')
   if (reader.faults.length > 0) throw new SettingsFault(reader.faults)
   return connection
+}
+
+/** What reading the stored data takes: the service's connection and the keys. */
+export interface StoredDataSettings {
+  readonly connection: Connection
+  readonly keys: KeySettings
+}
+
+/** For a command on the server that goes through a database, or through a copy of it. @throws SettingsFault */
+export function loadStoredDataSettings(env: Readonly<Record<string, string | undefined>>): StoredDataSettings {
+  const reader = new EnvironmentReader(env)
+  reader.mode = reader.oneOf('CAUSEWAY_MODE', ['production', 'evaluation'])
+  const settings = { connection: reader.connection('DATABASE_URL'), keys: keySettings(reader) }
+  if (reader.faults.length > 0) throw new SettingsFault(reader.faults)
+  return settings
 }
 
 function tlsSettings(reader: EnvironmentReader): Settings['tls'] {
@@ -312,12 +373,19 @@ function keySettings(reader: EnvironmentReader): KeySettings {
   return { kind: 'key-vault', url, keyName: reader.required('KEY_VAULT_KEY'), identity }
 }
 
+function connectSettings(reader: EnvironmentReader): ConnectSettings | undefined {
+  if (reader.text('CONNECT_CLIENT_ID') === undefined) return undefined
+  return {
+    clientId: reader.guid('CONNECT_CLIENT_ID'),
+    certificateFile: reader.required('CONNECT_CERTIFICATE_FILE'),
+    keyFile: reader.required('CONNECT_KEY_FILE'),
+  }
+}
+
 function entraSettings(reader: EnvironmentReader): EntraSettings | undefined {
   const cloud = reader.oneOf('ENTRA_CLOUD', ['global', 'gcc-high', 'dod', 'china'])
   if (reader.text('ENTRA_TENANT_ID') === undefined) return undefined
   const sandbox = reader.text('ENTRA_SANDBOX_URL')
-  if (sandbox !== undefined && reader.mode !== 'evaluation')
-    reader.fault('ENTRA_SANDBOX_URL', 'a simulated Entra is for evaluations only')
   return {
     cloud,
     tenantId: reader.guid('ENTRA_TENANT_ID'),
@@ -327,6 +395,31 @@ function entraSettings(reader: EnvironmentReader): EntraSettings | undefined {
     signInTenants: reader.list('ENTRA_SIGN_IN_TENANTS').map((id) => id.toLowerCase()),
     sandboxUrl: sandbox === undefined ? undefined : reader.url('ENTRA_SANDBOX_URL'),
   }
+}
+
+const SANDBOX_URLS = {
+  ENTRA_SANDBOX_URL: 'Entra',
+  SANDBOX_GRAPH_URL: 'Graph',
+  SANDBOX_EXCHANGE_URL: 'Exchange',
+} as const
+
+function microsoftSettings(reader: EnvironmentReader): MicrosoftSettings {
+  const sandboxUrl = (name: keyof typeof SANDBOX_URLS): URL | undefined => {
+    if (reader.text(name) === undefined) return undefined
+    if (reader.mode !== 'evaluation') reader.fault(name, `a simulated ${SANDBOX_URLS[name]} is for evaluations only`)
+    return reader.url(name)
+  }
+  const sandbox = {
+    entra: sandboxUrl('ENTRA_SANDBOX_URL'),
+    graph: sandboxUrl('SANDBOX_GRAPH_URL'),
+    exchange: sandboxUrl('SANDBOX_EXCHANGE_URL'),
+  }
+  if ((sandbox.graph === undefined) !== (sandbox.exchange === undefined))
+    reader.fault('SANDBOX_GRAPH_URL', 'and SANDBOX_EXCHANGE_URL are needed together')
+  if (sandbox.graph !== undefined && sandbox.entra === undefined)
+    reader.fault('SANDBOX_GRAPH_URL', 'needs ENTRA_SANDBOX_URL: Microsoft would not take its tokens')
+  const text = reader.text('MICROSOFT_BUDGETS') ?? ''
+  return { budgets: parseBudgets(text, (rule) => reader.fault('MICROSOFT_BUDGETS', rule)), sandbox }
 }
 
 function smtpSettings(reader: EnvironmentReader): Settings['smtp'] {

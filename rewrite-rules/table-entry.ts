@@ -159,7 +159,8 @@ function parseX500(value: unknown, path: string, faults: FaultList): readonly st
   return names
 }
 
-function isX500Name(name: string): boolean {
+/** What an entry can be known by beside its addresses (R26). */
+export function isX500Name(name: string): boolean {
   if (!name.startsWith('/') || name.length > MAX_X500_OCTETS || !name.isWellFormed()) return false
   for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) < 0x20 || name.charCodeAt(i) === 0x7f) return false
   return Buffer.byteLength(name) <= MAX_X500_OCTETS

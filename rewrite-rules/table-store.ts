@@ -166,7 +166,9 @@ export class TableStore {
   }
 
   route(row: number): Route | undefined {
-    return ROUTES[(this.#entries.get(row, ENTRY.flags) >>> ROUTE_SHIFT) - 1]
+    const number = this.#entries.get(row, ENTRY.flags) >>> ROUTE_SHIFT
+    // Nearly all have none, and looking for what is in front of a list is slow.
+    return number === 0 ? undefined : ROUTES[number - 1]
   }
 
   isEai(row: number): boolean {

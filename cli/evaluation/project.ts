@@ -2,8 +2,9 @@
 // and an enrolment code for the relay. Done once; what it made is kept in a file that only its owner reads.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { ADELE, CONTOSO, FABRIKAM } from './entra.ts'
+import { ADELE, CONTOSO, FABRIKAM } from '../../sandbox/tenants/seed.ts'
 import type { Places, Ports } from './places.ts'
+import { CONNECT_APP } from './sandbox.ts'
 
 export interface Evaluation {
   readonly organization: string
@@ -85,7 +86,10 @@ function environmentText(api: string, ports: Ports, { organization, project, key
     PROJECT: project,
     CONTOSO,
     FABRIKAM,
+    CONNECT_APP,
     MAILBOX_PORT: String(ports.internet),
+    ENTRA: `http://127.0.0.1:${ports.entra}`,
+    SANDBOX: `http://127.0.0.1:${ports.sandboxControl}`,
   }
   return Object.entries(values)
     .map(([name, value]) => `export ${name}=${value}\n`)

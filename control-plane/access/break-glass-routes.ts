@@ -36,6 +36,7 @@ export interface BreakGlassRouteDeps {
   /** As `crypto.randomBytes`. */
   readonly random: (bytes: number) => Buffer
   readonly isEvaluation: boolean
+  readonly publicUrl: URL
 }
 
 export function breakGlassRoutes(deps: BreakGlassRouteDeps): AnyRoute[] {
@@ -69,7 +70,7 @@ const signInRoute = (deps: BreakGlassRouteDeps) =>
     problems: ['sign-in-failed', 'cross-site'],
     handler: async (context) => {
       const { body, request, requestId, sourceAddress, now } = context
-      refuseOtherSites(request.headers)
+      refuseOtherSites(request.headers, deps.publicUrl)
       deps.failures.demand(sourceAddress, BREAK_GLASS_PRINCIPAL)
       const started = await openSession(context, body.code, deps)
       if (started === undefined) {

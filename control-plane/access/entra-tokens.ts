@@ -28,6 +28,11 @@ export interface MsalDeps {
   readonly now: () => number
 }
 
+/** What an application proves itself with, and where. */
+export interface MsalSetup extends Pick<MsalDeps, 'endpoint' | 'now'> {
+  readonly app: Pick<SignInApp, 'clientId' | 'credential'>
+}
+
 export interface Tokens {
   readonly kind: 'tokens'
   readonly idToken: string
@@ -60,8 +65,11 @@ export async function askForTokens(
  * A new one for each request. MSAL keeps in its object the tokens of everybody it has seen, and answers from there how it likes; we want each
  * question asked, and nothing kept.
  */
-export function msalFor(tenant: string, networkClient: INetworkModule, deps: MsalDeps): ConfidentialClientApplication {
-  const { endpoint, app, now } = deps
+export function msalFor(
+  tenant: string,
+  networkClient: INetworkModule,
+  { endpoint, app, now }: MsalSetup,
+): ConfidentialClientApplication {
   const at = tenantEndpoints(endpoint, tenant)
   return new ConfidentialClientApplication({
     auth: {

@@ -1,14 +1,8 @@
 // Where people sign in, by cloud (microsoft-365.md §1). The origin is pinned: issuers, keys and tokens are believed only when they are of it.
+import { CLOUDS, CLOUD_HOSTS } from '../microsoft/clouds.ts'
+import type { Cloud } from '../microsoft/clouds.ts'
 
-export const CLOUDS = ['global', 'gcc-high', 'dod', 'china'] as const
-export type Cloud = (typeof CLOUDS)[number]
-
-const LOGIN_ORIGINS: Readonly<Record<Cloud, string>> = {
-  global: 'https://login.microsoftonline.com',
-  'gcc-high': 'https://login.microsoftonline.us',
-  dod: 'https://login.microsoftonline.us',
-  china: 'https://login.partner.microsoftonline.cn',
-}
+const loginOrigin = (cloud: Cloud): string => `https://${CLOUD_HOSTS[cloud].login}`
 
 export interface LoginEndpoint {
   /** As issuers and metadata write it. */
@@ -29,11 +23,12 @@ export function loginEndpoint(
   mode: 'production' | 'evaluation',
   sandboxUrl: URL | undefined,
 ): LoginEndpoint {
-  if (sandboxUrl === undefined) return { origin: LOGIN_ORIGINS[cloud], reachAt: LOGIN_ORIGINS[cloud] }
+  if (sandboxUrl === undefined) return { origin: loginOrigin(cloud), reachAt: loginOrigin(cloud) }
   if (mode !== 'evaluation') throw new Error('a simulated Entra is for evaluation only')
   const reachAt = sandboxUrl.origin
   // Its tokens must mean nothing to an installation that trusts Microsoft, and Microsoft's nothing to one that trusts it.
-  if (Object.values(LOGIN_ORIGINS).includes(reachAt)) throw new Error('a simulated Entra has an origin of its own')
+  if (CLOUDS.some((each) => loginOrigin(each) === reachAt))
+    throw new Error('a simulated Entra has an origin of its own')
   return { origin: sandboxUrl.protocol === 'https:' ? reachAt : SANDBOX_ORIGIN, reachAt }
 }
 

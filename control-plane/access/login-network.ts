@@ -20,10 +20,16 @@ export class LoginUnavailable extends Error {
   override readonly name = 'LoginUnavailable'
   /** ms that the service asked us to wait */
   readonly retryAfterMs: number | undefined
+  /** HTTP, where there was an answer with a head */
+  readonly status: number | undefined
 
-  constructor(message: string, options: { cause?: unknown; retryAfterMs?: number | undefined } = {}) {
+  constructor(
+    message: string,
+    options: { cause?: unknown; retryAfterMs?: number | undefined; status?: number | undefined } = {},
+  ) {
     super(message, 'cause' in options ? { cause: options.cause } : {})
     this.retryAfterMs = options.retryAfterMs
+    this.status = options.status
   }
 }
 
@@ -71,7 +77,10 @@ export class LoginNetwork implements INetworkModule {
     const { status } = response
     if (answer === undefined) throw new LoginUnavailable('the login service answered too much')
     if (status >= 500 || status === TOO_MANY_REQUESTS || (status >= 300 && status < 400)) {
-      throw new LoginUnavailable(`the login service answered ${status}`, { retryAfterMs: retryAfterMs(response) })
+      throw new LoginUnavailable(`the login service answered ${status}`, {
+        retryAfterMs: retryAfterMs(response),
+        status,
+      })
     }
     return { status, headers: Object.fromEntries(response.headers), body: parseObject(answer, status) as T }
   }

@@ -34,42 +34,43 @@ const sessionSchema = z
   .meta({ id: 'Session', description: "A browser's session." })
 
 export function sessionRoutes(deps: SessionRouteDeps): AnyRoute[] {
-  return [readRoute, endRoute(deps), revokeRoute]
+  return [readRoute(deps), endRoute(deps), revokeRoute]
 }
 
 /**
  * Hands out the CSRF token: to scripts of our own pages, since no other site's can read the answer (no CORS, Cross-Origin-Resource-Policy
  * same-origin), and those that say they are another site's don't get it in the first place.
  */
-const readRoute = route({
-  method: 'get',
-  path: '/session',
-  id: 'readSession',
-  summary: 'Read your session, with the token that changes need',
-  tag: 'session',
-  access: 'signed-in',
-  responses: { 200: { description: 'Your session', schema: sessionSchema } },
-  problems: ['cross-site', 'not-found'],
-  handler: ({ read, caller, request }) =>
-    read(async (tx) => {
-      const { sessionHash, displayName, isBreakGlass, authenticatedAt } = sessionOf(caller)
-      if (request.headers['sec-fetch-site'] !== 'none') refuseOtherSites(request.headers)
-      await setScope(tx, { credential: sessionHash })
-      const session = await findSession(tx, sessionHash)
-      if (session === undefined) throw notFound()
-      return {
-        status: 200,
-        body: {
-          displayName,
-          isBreakGlass,
-          authenticatedAt: isoTime(authenticatedAt),
-          idleUntil: isoTime(idleEnd(session)),
-          expiresAt: isoTime(session.expiresAt),
-          csrfToken: csrfTokenOf(sessionCookie(request.headers.cookie) ?? ''),
-        },
-      }
-    }),
-})
+const readRoute = ({ publicUrl }: SessionRouteDeps) =>
+  route({
+    method: 'get',
+    path: '/session',
+    id: 'readSession',
+    summary: 'Read your session, with the token that changes need',
+    tag: 'session',
+    access: 'signed-in',
+    responses: { 200: { description: 'Your session', schema: sessionSchema } },
+    problems: ['cross-site', 'not-found'],
+    handler: ({ read, caller, request }) =>
+      read(async (tx) => {
+        const { sessionHash, displayName, isBreakGlass, authenticatedAt } = sessionOf(caller)
+        if (request.headers['sec-fetch-site'] !== 'none') refuseOtherSites(request.headers, publicUrl)
+        await setScope(tx, { credential: sessionHash })
+        const session = await findSession(tx, sessionHash)
+        if (session === undefined) throw notFound()
+        return {
+          status: 200,
+          body: {
+            displayName,
+            isBreakGlass,
+            authenticatedAt: isoTime(authenticatedAt),
+            idleUntil: isoTime(idleEnd(session)),
+            expiresAt: isoTime(session.expiresAt),
+            csrfToken: csrfTokenOf(sessionCookie(request.headers.cookie) ?? ''),
+          },
+        }
+      }),
+  })
 
 const endRoute = ({ signIn, publicUrl }: SessionRouteDeps) =>
   route({

@@ -88,6 +88,15 @@ export async function markExported(tx: Tx, organisation: OrganisationId, size: n
              where organisation_id = ${organisation} and size = ${size}`.execute(tx)
 }
 
+/** Time of the oldest one, of all chains, that is not in all storages. The scope has purpose `reconcile`. */
+export async function oldestUnexported(tx: Tx): Promise<Date | undefined> {
+  const row = await rowOf<{ time: Date | null }>(
+    tx,
+    sql`select min(time) as time from audit_checkpoint where exported_at is null`,
+  )
+  return row?.time ?? undefined
+}
+
 export interface ChainState {
   readonly organisation: OrganisationId
   readonly size: number

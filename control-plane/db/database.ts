@@ -4,6 +4,7 @@ import { Kysely, PostgresDialect, sql } from 'kysely'
 import type { RawBuilder, Transaction } from 'kysely'
 import pg from 'pg'
 import type { OrganisationId, ProjectId } from '../ids.ts'
+import { copyCursor } from './copy-out.ts'
 
 /** Tables are not described to the compiler: SQL is written as SQL, and each store turns its rows into its own types. */
 export type Db = Kysely<unknown>
@@ -43,7 +44,7 @@ const INT8 = 20
 
 export interface Database {
   readonly db: Db
-  /** For LISTEN, COPY and cursors. */
+  /** For LISTEN. */
   readonly pool: pg.Pool
   close(): Promise<void>
 }
@@ -67,7 +68,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   // The pool listens to idle connections only. One that breaks between two statements of a transaction would end the process; the next statement
   // tells whoever has it.
   pool.on('connect', (client) => client.on('error', () => {}))
-  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool, cursor: copyCursor }) })
   return {
     db,
     pool,

@@ -30,6 +30,17 @@ export async function pendingMigrations(db: Db): Promise<string[]> {
   return known.filter(({ executedAt }) => executedAt === undefined).map(({ name }) => name)
 }
 
+/** Names of migrations that were run on the database and that this version does not know: a newer one has been at it. */
+export async function unknownMigrations(db: Db): Promise<string[]> {
+  const { rows: tables } = await sql<{
+    is_there: boolean
+  }>`select to_regclass('kysely_migration') is not null as is_there`.execute(db)
+  if (tables[0]?.is_there !== true) return []
+  const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db)
+  const known = Object.keys(await loadMigrations())
+  return rows.map(({ name }) => name).filter((name) => !known.includes(name))
+}
+
 async function loadMigrations(): Promise<Record<string, Migration>> {
   const files = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).toSorted()
   const entries = files.map(async (name): Promise<[string, Migration]> => {

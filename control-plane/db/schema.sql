@@ -65,6 +65,15 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.forget_connection_certificate()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  delete from key_inventory where organisation_id = old.organisation_id and kind = 'app-certificate' and id = old.id;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.make_message_partition(day date)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -109,6 +118,22 @@ begin
 end $function$;
 revoke execute on function protect(regclass) from public;
 
+CREATE OR REPLACE FUNCTION public.redact_audit_events(sequences bigint[])
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+    with cleared as (
+      update audit_event set payload = null
+       where organisation_id = current_organisation() and sequence = any(sequences) and payload is not null
+      returning 1)
+    select count(*) from cleared
+  $function$;
+alter function redact_audit_events(bigint[]) owner to causeway_retention;
+revoke execute on function redact_audit_events(bigint[]) from public;
+grant execute on function redact_audit_events(bigint[]) to causeway_service;
+
 CREATE OR REPLACE FUNCTION public.redact_audit_payloads(before timestamp with time zone)
  RETURNS bigint
  LANGUAGE sql
@@ -125,6 +150,29 @@ alter function redact_audit_payloads(timestamp with time zone) owner to causeway
 revoke execute on function redact_audit_payloads(timestamp with time zone) from public;
 grant execute on function redact_audit_payloads(timestamp with time zone) to causeway_service;
 
+CREATE OR REPLACE FUNCTION public.refresh_directory_statistics(about text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '1s'
+AS $function$
+declare
+  grown regclass;
+begin
+  foreach grown in array case about when 'parts' then array['account_part', 'group_member']::regclass[]
+                                    when 'accounts' then array['account', 'account_address']::regclass[] end
+  loop
+    begin
+      execute format('analyze %s', grown);
+    exception when lock_not_available then
+      null;
+    end;
+  end loop;
+end $function$;
+revoke execute on function refresh_directory_statistics(text) from public;
+grant execute on function refresh_directory_statistics(text) to causeway_service;
+
 CREATE OR REPLACE FUNCTION public.refresh_mapping_statistics()
  RETURNS void
  LANGUAGE plpgsql
@@ -137,7 +185,9 @@ declare
 begin
   for grown in
     select c.oid::regclass from pg_class c
-     where c.oid in ('mapping_entry'::regclass, 'mapping_address'::regclass, 'mapping_rule'::regclass, 'mapping_import_row'::regclass)
+     where c.oid in ('mapping_entry'::regclass, 'mapping_address'::regclass, 'mapping_rule'::regclass, 'mapping_import_row'::regclass,
+                     'pair'::regclass, 'match_result'::regclass, 'pair_import_row'::regclass, 'account'::regclass,
+                     'account_address'::regclass)
        and pg_relation_size(c.oid) / current_setting('block_size')::integer > 4 + 1.5 * c.relpages
   loop
     begin
@@ -155,6 +205,87 @@ CREATE OR REPLACE FUNCTION public.takes_event(patterns text[], type text)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$ select '*' = any (patterns) or type = any (patterns) or split_part(type, '.', 1) || '.*' = any (patterns) $function$;
+
+create table account (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  id text not null,
+  object_id text collate "C" not null,
+  valid_from bigint not null,
+  valid_to bigint,
+  kind text not null,
+  display_name text not null,
+  user_principal_name text,
+  mail text,
+  primary_key text collate "C",
+  sort_key text collate "C" not null,
+  is_synced boolean not null,
+  snapshot jsonb not null,
+  digest bytea not null,
+  created_at timestamp with time zone not null,
+  nickname_key text collate "C" generated always as ("left"(lower((snapshot ->> 'mailNickname'::text)), 200)) stored,
+  constraint account_pkey PRIMARY KEY (organisation_id, project_id, id, valid_from),
+  constraint account_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint account_life CHECK ((valid_to > valid_from))
+);
+alter table account enable row level security;
+alter table account force row level security;
+CREATE INDEX account_begun ON account USING btree (organisation_id, project_id, tenant_id, valid_from, id);
+CREATE INDEX account_ended ON account USING btree (organisation_id, project_id, tenant_id, valid_to, id) WHERE (valid_to IS NOT NULL);
+CREATE INDEX account_nickname ON account USING btree (organisation_id, project_id, tenant_id, nickname_key, id) WHERE (valid_to IS NULL);
+CREATE UNIQUE INDEX account_object ON account USING btree (organisation_id, project_id, tenant_id, object_id) WHERE (valid_to IS NULL);
+CREATE INDEX account_object_history ON account USING btree (organisation_id, project_id, tenant_id, object_id, valid_from);
+CREATE INDEX account_sorted ON account USING btree (organisation_id, project_id, sort_key, id) WHERE (valid_to IS NULL);
+CREATE INDEX account_sorted_kind ON account USING btree (organisation_id, project_id, tenant_id, kind, sort_key, id) WHERE (valid_to IS NULL);
+CREATE INDEX account_sorted_tenant ON account USING btree (organisation_id, project_id, tenant_id, sort_key, id) WHERE (valid_to IS NULL);
+create policy organisation on account for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on account to causeway_service;
+
+create table account_address (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  key text collate "C" not null,
+  kind text not null,
+  account_id text not null,
+  constraint account_address_pkey PRIMARY KEY (organisation_id, project_id, key, tenant_id, kind, account_id),
+  constraint account_address_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint account_address_kind_check CHECK ((kind = ANY (ARRAY['smtp'::text, 'upn'::text, 'x500'::text])))
+);
+alter table account_address enable row level security;
+alter table account_address force row level security;
+CREATE INDEX account_address_account ON account_address USING btree (organisation_id, project_id, account_id);
+create policy organisation on account_address for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on account_address to causeway_service;
+
+create table account_part (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  object_id text collate "C" not null,
+  source text not null,
+  part jsonb,
+  upn_key text collate "C",
+  digest bytea,
+  changed_in bigint not null,
+  seen_in bigint not null,
+  constraint account_part_pkey PRIMARY KEY (organisation_id, project_id, tenant_id, object_id, source),
+  constraint account_part_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint account_part_source_check CHECK ((source = ANY (ARRAY['directory'::text, 'owners'::text, 'exchange'::text, 'mailbox-report'::text, 'drive-report'::text, 'statistics'::text])))
+);
+alter table account_part enable row level security;
+alter table account_part force row level security;
+CREATE INDEX account_part_changed ON account_part USING btree (organisation_id, project_id, tenant_id, changed_in, object_id);
+CREATE INDEX account_part_upn ON account_part USING btree (organisation_id, project_id, tenant_id, upn_key) WHERE (upn_key IS NOT NULL);
+create policy organisation on account_part for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on account_part to causeway_service;
 
 create table api_key (
   organisation_id text not null,
@@ -287,6 +418,26 @@ create policy organisation on audit_key for all to public
   with check ((organisation_id = current_organisation()));
 grant insert, select, update (private_key_sealed) on audit_key to causeway_service;
 
+create table audit_verification (
+  organisation_id text not null,
+  size bigint not null,
+  hash bytea not null,
+  round_started_at timestamp with time zone not null,
+  verified_at timestamp with time zone,
+  fault text,
+  fault_event bigint,
+  constraint audit_verification_pkey PRIMARY KEY (organisation_id),
+  constraint audit_verification_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisation(organisation_id) ON DELETE CASCADE
+);
+alter table audit_verification enable row level security;
+alter table audit_verification force row level security;
+create policy listed on audit_verification for select to public
+  using ((current_scope('purpose'::text) = 'reconcile'::text));
+create policy organisation on audit_verification for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on audit_verification to causeway_service;
+
 create table break_glass (
   only_row boolean default true not null,
   code_hash text,
@@ -302,6 +453,129 @@ create policy administration on break_glass for all to public
   using ((current_scope('purpose'::text) = 'administration'::text))
   with check ((current_scope('purpose'::text) = 'administration'::text));
 grant insert, select, update on break_glass to causeway_service;
+
+create table collection (
+  organisation_id text not null,
+  project_id text not null,
+  id text not null,
+  name text not null,
+  name_key text collate "C" not null,
+  version integer default 1 not null,
+  created_by text not null,
+  created_at timestamp with time zone not null,
+  constraint collection_pkey PRIMARY KEY (organisation_id, project_id, id),
+  constraint collection_organisation_id_project_id_name_key_key UNIQUE (organisation_id, project_id, name_key),
+  constraint collection_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE,
+  constraint collection_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
+);
+alter table collection enable row level security;
+alter table collection force row level security;
+create policy organisation on collection for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on collection to causeway_service;
+
+create table collection_member (
+  organisation_id text not null,
+  project_id text not null,
+  collection_id text not null,
+  account_id text not null,
+  tenant_id text not null,
+  added_at timestamp with time zone not null,
+  constraint collection_member_pkey PRIMARY KEY (organisation_id, project_id, collection_id, account_id),
+  constraint collection_member_organisation_id_project_id_collection_id_fkey FOREIGN KEY (organisation_id, project_id, collection_id) REFERENCES collection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint collection_member_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE
+);
+alter table collection_member enable row level security;
+alter table collection_member force row level security;
+CREATE INDEX collection_member_account ON collection_member USING btree (organisation_id, project_id, account_id, collection_id);
+CREATE INDEX collection_member_added ON collection_member USING btree (organisation_id, project_id, collection_id, added_at, account_id);
+create policy organisation on collection_member for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on collection_member to causeway_service;
+
+create table connection_certificate (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  id text not null,
+  state text not null,
+  thumbprint text not null,
+  certificate text not null,
+  private_key_sealed bytea,
+  expires_at timestamp with time zone not null,
+  created_at timestamp with time zone not null,
+  created_by text not null,
+  activated_at timestamp with time zone,
+  retired_at timestamp with time zone,
+  version integer default 1 not null,
+  constraint connection_certificate_pkey PRIMARY KEY (organisation_id, project_id, id),
+  constraint connection_certificate_organisation_id_project_id_tenant_i_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint connection_certificate_key CHECK (((state = 'retired'::text) = (private_key_sealed IS NULL))),
+  constraint connection_certificate_state_check CHECK ((state = ANY (ARRAY['new'::text, 'active'::text, 'retired'::text])))
+);
+alter table connection_certificate enable row level security;
+alter table connection_certificate force row level security;
+CREATE UNIQUE INDEX connection_certificate_active ON connection_certificate USING btree (organisation_id, project_id, tenant_id) WHERE (state = 'active'::text);
+CREATE INDEX connection_certificate_made ON connection_certificate USING btree (organisation_id, project_id, tenant_id, created_at, id);
+CREATE TRIGGER connection_certificate_forgotten AFTER DELETE ON connection_certificate FOR EACH ROW EXECUTE FUNCTION forget_connection_certificate();
+create policy organisation on connection_certificate for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on connection_certificate to causeway_service;
+
+create table consent (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  state text not null,
+  choices jsonb not null,
+  granted text[] default '{}'::text[] not null,
+  missing text[] default '{}'::text[] not null,
+  exchange text default 'not-asked'::text not null,
+  problem text,
+  problem_details jsonb,
+  domains_problem jsonb,
+  proved_at timestamp with time zone,
+  proved_by text,
+  connected_at timestamp with time zone,
+  state_since timestamp with time zone default now() not null,
+  checked_at timestamp with time zone,
+  version integer default 1 not null,
+  constraint consent_pkey PRIMARY KEY (organisation_id, project_id, tenant_id),
+  constraint consent_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint consent_exchange_check CHECK ((exchange = ANY (ARRAY['not-asked'::text, 'ready'::text, 'missing'::text, 'unknown'::text]))),
+  constraint consent_proved CHECK (((state = ANY (ARRAY['asked'::text, 'refused'::text])) OR (proved_at IS NOT NULL))),
+  constraint consent_state_check CHECK ((state = ANY (ARRAY['asked'::text, 'checking'::text, 'connected'::text, 'paused'::text, 'refused'::text])))
+);
+alter table consent enable row level security;
+alter table consent force row level security;
+create policy organisation on consent for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+create policy reconciled on consent for select to public
+  using ((current_scope('purpose'::text) = 'reconcile'::text));
+grant delete, insert, select, update on consent to causeway_service;
+
+create table consent_flow (
+  secret_hash text not null,
+  flow_sealed bytea not null,
+  created_at timestamp with time zone default now() not null,
+  expires_at timestamp with time zone not null,
+  constraint consent_flow_pkey PRIMARY KEY (secret_hash)
+);
+alter table consent_flow enable row level security;
+alter table consent_flow force row level security;
+CREATE INDEX consent_flow_expiry ON consent_flow USING btree (expires_at);
+create policy opened on consent_flow for all to public
+  using ((secret_hash = current_scope('credential'::text)))
+  with check ((secret_hash = current_scope('credential'::text)));
+create policy seen on consent_flow for select to public
+  using ((current_scope('purpose'::text) = 'retention'::text));
+create policy swept on consent_flow for delete to public
+  using ((current_scope('purpose'::text) = 'retention'::text));
+grant delete, insert, select on consent_flow to causeway_service;
 
 create table deletion_certificate (
   organisation_id text not null,
@@ -320,6 +594,60 @@ create policy organisation on deletion_certificate for all to public
   using ((organisation_id = current_organisation()))
   with check ((organisation_id = current_organisation()));
 grant insert, select on deletion_certificate to causeway_service;
+
+create table discovery (
+  organisation_id text not null,
+  project_id text not null,
+  id text not null,
+  tenant_id text not null,
+  number bigint not null,
+  mode text not null,
+  state text not null,
+  operation_id text not null,
+  statistics_for text[] default '{}'::text[] not null,
+  counts jsonb default '{}'::jsonb not null,
+  gaps jsonb default '[]'::jsonb not null,
+  author text not null,
+  started_at timestamp with time zone not null,
+  finished_at timestamp with time zone,
+  constraint discovery_pkey PRIMARY KEY (organisation_id, project_id, id),
+  constraint discovery_organisation_id_project_id_tenant_id_number_key UNIQUE (organisation_id, project_id, tenant_id, number),
+  constraint discovery_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint discovery_mode_check CHECK ((mode = ANY (ARRAY['full'::text, 'delta'::text]))),
+  constraint discovery_number_check CHECK ((number > 0)),
+  constraint discovery_state_check CHECK ((state = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+);
+alter table discovery enable row level security;
+alter table discovery force row level security;
+CREATE UNIQUE INDEX discovery_running ON discovery USING btree (organisation_id, project_id, tenant_id) WHERE (state = 'running'::text);
+CREATE INDEX discovery_started ON discovery USING btree (organisation_id, project_id, started_at DESC, id);
+create policy organisation on discovery for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+create policy reconciled on discovery for select to public
+  using ((current_scope('purpose'::text) = 'reconcile'::text));
+grant delete, insert, select, update on discovery to causeway_service;
+
+create table discovery_checkpoint (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  collection text not null,
+  discovery_id text not null,
+  state text not null,
+  is_full boolean not null,
+  link text,
+  updated_at timestamp with time zone default now() not null,
+  constraint discovery_checkpoint_pkey PRIMARY KEY (organisation_id, project_id, tenant_id, collection),
+  constraint discovery_checkpoint_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint discovery_checkpoint_state_check CHECK ((state = ANY (ARRAY['pages'::text, 'done'::text])))
+);
+alter table discovery_checkpoint enable row level security;
+alter table discovery_checkpoint force row level security;
+create policy organisation on discovery_checkpoint for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on discovery_checkpoint to causeway_service;
 
 create table dkim_key (
   organisation_id text not null,
@@ -413,6 +741,100 @@ create policy refreshed on exchange_range for all to public
   using ((current_scope('purpose'::text) = 'reconcile'::text))
   with check ((current_scope('purpose'::text) = 'reconcile'::text));
 grant delete, insert, select, update on exchange_range to causeway_service;
+
+create table finding (
+  organisation_id text not null,
+  project_id text not null,
+  id text not null,
+  fingerprint bytea not null,
+  pass text not null,
+  code text not null,
+  severity text not null,
+  rank smallint generated always as (
+CASE severity
+    WHEN 'blocker'::text THEN 0
+    WHEN 'warning'::text THEN 1
+    ELSE 2
+END) stored,
+  about text not null,
+  tenant_id text not null,
+  account_id text,
+  other_account_id text,
+  domain text,
+  details jsonb default '{}'::jsonb not null,
+  sort_key text collate "C" not null,
+  first_seen_at timestamp with time zone not null,
+  last_seen_at timestamp with time zone not null,
+  resolved_at timestamp with time zone,
+  acknowledged_at timestamp with time zone,
+  acknowledged_by text,
+  note text default ''::text not null,
+  version integer default 1 not null,
+  constraint finding_pkey PRIMARY KEY (organisation_id, project_id, id),
+  constraint finding_organisation_id_project_id_fingerprint_key UNIQUE (organisation_id, project_id, fingerprint),
+  constraint finding_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint finding_about_check CHECK ((about = ANY (ARRAY['account'::text, 'pair'::text, 'group'::text, 'domain'::text, 'tenant'::text]))),
+  constraint finding_acknowledged CHECK (((acknowledged_at IS NULL) = (acknowledged_by IS NULL))),
+  constraint finding_pass_check CHECK ((pass = ANY (ARRAY['accounts'::text, 'nesting'::text, 'tenants'::text]))),
+  constraint finding_severity_check CHECK ((severity = ANY (ARRAY['blocker'::text, 'warning'::text, 'notice'::text])))
+);
+alter table finding enable row level security;
+alter table finding force row level security;
+CREATE INDEX finding_acknowledged ON finding USING btree (organisation_id, project_id, rank, code, sort_key, id) WHERE ((resolved_at IS NULL) AND (acknowledged_at IS NOT NULL));
+CREATE INDEX finding_listed ON finding USING btree (organisation_id, project_id, rank, code, sort_key, id) WHERE (resolved_at IS NULL);
+CREATE INDEX finding_of_account ON finding USING btree (organisation_id, project_id, account_id) WHERE (account_id IS NOT NULL);
+CREATE INDEX finding_of_code ON finding USING btree (organisation_id, project_id, code, sort_key, id) WHERE (resolved_at IS NULL);
+CREATE INDEX finding_of_other ON finding USING btree (organisation_id, project_id, other_account_id) WHERE (other_account_id IS NOT NULL);
+CREATE INDEX finding_of_tenant ON finding USING btree (organisation_id, project_id, tenant_id, rank, code, sort_key, id) WHERE (resolved_at IS NULL);
+CREATE INDEX finding_of_tenants ON finding USING btree (organisation_id, project_id) WHERE ((resolved_at IS NULL) AND (pass = 'tenants'::text));
+CREATE INDEX finding_resolved ON finding USING btree (organisation_id, project_id, rank, code, sort_key, id) WHERE (resolved_at IS NOT NULL);
+CREATE INDEX finding_resolved_at ON finding USING btree (organisation_id, resolved_at) WHERE (resolved_at IS NOT NULL);
+create policy organisation on finding for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on finding to causeway_service;
+
+create table finding_run (
+  organisation_id text not null,
+  project_id text not null,
+  asked bigint default 1 not null,
+  began bigint,
+  judged bigint default 0 not null,
+  place jsonb,
+  asked_at timestamp with time zone not null,
+  finished_at timestamp with time zone,
+  constraint finding_run_pkey PRIMARY KEY (organisation_id, project_id),
+  constraint finding_run_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE
+);
+alter table finding_run enable row level security;
+alter table finding_run force row level security;
+create policy organisation on finding_run for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+create policy reconciled on finding_run for select to public
+  using ((current_scope('purpose'::text) = 'reconcile'::text));
+grant delete, insert, select, update on finding_run to causeway_service;
+
+create table group_member (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  group_object_id text collate "C" not null,
+  member_object_id text collate "C" not null,
+  valid_from bigint not null,
+  valid_to bigint,
+  seen_in bigint not null,
+  constraint group_member_pkey PRIMARY KEY (organisation_id, project_id, tenant_id, group_object_id, member_object_id, valid_from),
+  constraint group_member_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint group_member_life CHECK ((valid_to > valid_from))
+);
+alter table group_member enable row level security;
+alter table group_member force row level security;
+CREATE INDEX group_member_of ON group_member USING btree (organisation_id, project_id, tenant_id, member_object_id) WHERE (valid_to IS NULL);
+create policy organisation on group_member for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on group_member to causeway_service;
 
 create table idempotency_key (
   organisation_id text not null,
@@ -596,6 +1018,7 @@ alter table mapping_entry force row level security;
 CREATE INDEX mapping_entry_begun ON mapping_entry USING btree (organisation_id, project_id, valid_from, presented_key);
 CREATE INDEX mapping_entry_ended ON mapping_entry USING btree (organisation_id, project_id, valid_to, presented_key) WHERE (valid_to IS NOT NULL);
 CREATE INDEX mapping_entry_mailbox_domain ON mapping_entry USING btree (organisation_id, project_id, mailbox_domain, presented_key) WHERE (valid_to IS NULL);
+CREATE UNIQUE INDEX mapping_entry_pair ON mapping_entry USING btree (organisation_id, project_id, source_ref) WHERE ((valid_to IS NULL) AND (source = 'pair'::text));
 CREATE UNIQUE INDEX mapping_entry_presented ON mapping_entry USING btree (organisation_id, project_id, presented_key) WHERE (valid_to IS NULL);
 CREATE INDEX mapping_entry_source ON mapping_entry USING btree (organisation_id, project_id, source, presented_key) WHERE (valid_to IS NULL);
 create policy organisation on mapping_entry for all to public
@@ -658,6 +1081,7 @@ create table mapping_import_row (
   mailbox_domain text collate "C" not null,
   keys text[] collate "C" not null,
   wire text,
+  source_ref text default ''::text not null,
   constraint mapping_import_row_pkey PRIMARY KEY (organisation_id, project_id, import_id, presented_key, "row"),
   constraint mapping_import_row_organisation_id_project_id_import_id_fkey FOREIGN KEY (organisation_id, project_id, import_id) REFERENCES mapping_import(organisation_id, project_id, id) ON DELETE CASCADE
 );
@@ -719,6 +1143,73 @@ create policy organisation on mapping_rule for all to public
   using ((organisation_id = current_organisation()))
   with check ((organisation_id = current_organisation()));
 grant delete, insert, select, update on mapping_rule to causeway_service;
+
+create table match_exclusion (
+  organisation_id text not null,
+  project_id text not null,
+  account_id text not null,
+  tenant_id text not null,
+  author text not null,
+  created_at timestamp with time zone not null,
+  constraint match_exclusion_pkey PRIMARY KEY (organisation_id, project_id, account_id),
+  constraint match_exclusion_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE
+);
+alter table match_exclusion enable row level security;
+alter table match_exclusion force row level security;
+create policy organisation on match_exclusion for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on match_exclusion to causeway_service;
+
+create table match_result (
+  organisation_id text not null,
+  project_id text not null,
+  matching_id text not null,
+  sort_key text collate "C" not null,
+  source_account_id text not null,
+  source_tenant_id text not null,
+  outcome text not null,
+  reason text,
+  rule text default ''::text not null,
+  confidence text,
+  target_account_id text,
+  pair_id text,
+  candidates text[] not null,
+  candidate_count integer not null,
+  constraint match_result_pkey PRIMARY KEY (organisation_id, project_id, matching_id, sort_key, source_account_id),
+  constraint match_result_organisation_id_project_id_matching_id_fkey FOREIGN KEY (organisation_id, project_id, matching_id) REFERENCES matching(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint match_result_confidence_check CHECK ((confidence = ANY (ARRAY['certain'::text, 'high'::text, 'medium'::text, 'low'::text]))),
+  constraint match_result_outcome_check CHECK ((outcome = ANY (ARRAY['paired'::text, 'ambiguous'::text, 'conflict'::text, 'suggested'::text, 'unmatched'::text])))
+);
+alter table match_result enable row level security;
+alter table match_result force row level security;
+CREATE INDEX match_result_outcome ON match_result USING btree (organisation_id, project_id, matching_id, outcome, sort_key, source_account_id);
+create policy organisation on match_result for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on match_result to causeway_service;
+
+create table matching (
+  organisation_id text not null,
+  project_id text not null,
+  id text not null,
+  operation_id text not null,
+  options jsonb not null,
+  discoveries jsonb,
+  counts jsonb,
+  author text not null,
+  created_at timestamp with time zone not null,
+  completed_at timestamp with time zone,
+  constraint matching_pkey PRIMARY KEY (organisation_id, project_id, id),
+  constraint matching_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE
+);
+alter table matching enable row level security;
+alter table matching force row level security;
+CREATE INDEX matching_created ON matching USING btree (organisation_id, project_id, created_at DESC, id DESC);
+create policy organisation on matching for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on matching to causeway_service;
 
 create table member (
   organisation_id text not null,
@@ -936,6 +1427,109 @@ create policy seen on outbox for select to public
   using ((current_scope('purpose'::text) = 'reconcile'::text));
 grant delete, insert, select, update on outbox to causeway_service;
 
+create table pair (
+  organisation_id text not null,
+  project_id text not null,
+  id text not null,
+  source_tenant_id text not null,
+  source_account_id text not null,
+  target_tenant_id text not null,
+  target_account_id text not null,
+  origin text not null,
+  state text not null,
+  rule text default ''::text not null,
+  confidence text not null,
+  matching_id text,
+  presents text default 'target'::text not null,
+  holds text default 'source'::text not null,
+  sort_key text collate "C" not null,
+  mapping_state text default 'none'::text not null,
+  mapping_reason text default ''::text not null,
+  mapping_seen bigint default 0 not null,
+  source_version bigint,
+  target_version bigint,
+  content_copied_at timestamp with time zone,
+  version integer default 1 not null,
+  created_by text not null,
+  created_at timestamp with time zone not null,
+  decided_by text,
+  decided_at timestamp with time zone,
+  constraint pair_pkey PRIMARY KEY (organisation_id, project_id, id),
+  constraint pair_organisation_id_project_id_source_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, source_tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint pair_organisation_id_project_id_target_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, target_tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint pair_confidence_check CHECK ((confidence = ANY (ARRAY['certain'::text, 'high'::text, 'medium'::text, 'low'::text]))),
+  constraint pair_confirmed CHECK (((state = 'proposed'::text) = (decided_at IS NULL))),
+  constraint pair_holds_check CHECK ((holds = ANY (ARRAY['source'::text, 'target'::text]))),
+  constraint pair_mapping_state_check CHECK ((mapping_state = ANY (ARRAY['none'::text, 'written'::text, 'manual-wins'::text, 'blocked'::text]))),
+  constraint pair_origin_check CHECK ((origin = ANY (ARRAY['matched'::text, 'mapped'::text, 'created'::text]))),
+  constraint pair_presents_check CHECK ((presents = ANY (ARRAY['source'::text, 'target'::text]))),
+  constraint pair_state_check CHECK ((state = ANY (ARRAY['proposed'::text, 'confirmed'::text, 'unpaired'::text])))
+);
+alter table pair enable row level security;
+alter table pair force row level security;
+CREATE INDEX pair_sorted ON pair USING btree (organisation_id, project_id, sort_key, id) WHERE (state <> 'unpaired'::text);
+CREATE INDEX pair_sorted_state ON pair USING btree (organisation_id, project_id, state, sort_key, id);
+CREATE UNIQUE INDEX pair_source ON pair USING btree (organisation_id, project_id, source_account_id) WHERE (state <> 'unpaired'::text);
+CREATE UNIQUE INDEX pair_target ON pair USING btree (organisation_id, project_id, target_account_id) WHERE (state <> 'unpaired'::text);
+CREATE INDEX pair_unwritten ON pair USING btree (organisation_id, project_id, mapping_seen) WHERE ((state = 'confirmed'::text) AND ((mapping_state <> 'written'::text) OR (mapping_reason <> ''::text)));
+create policy organisation on pair for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on pair to causeway_service;
+
+create table pair_import (
+  organisation_id text not null,
+  project_id text not null,
+  id text not null,
+  kind text not null,
+  filter jsonb,
+  confirm bigint,
+  validates_only boolean default false not null,
+  result jsonb,
+  author text not null,
+  created_at timestamp with time zone not null,
+  constraint pair_import_pkey PRIMARY KEY (organisation_id, project_id, id),
+  constraint pair_import_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE,
+  constraint pair_import_kind_check CHECK ((kind = ANY (ARRAY['file'::text, 'confirm'::text])))
+);
+alter table pair_import enable row level security;
+alter table pair_import force row level security;
+CREATE INDEX pair_import_created ON pair_import USING btree (organisation_id, created_at);
+create policy organisation on pair_import for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on pair_import to causeway_service;
+
+create table pair_import_row (
+  organisation_id text not null,
+  project_id text not null,
+  import_id text not null,
+  line integer not null,
+  source_column integer not null,
+  target_column integer not null,
+  action text not null,
+  source_key text collate "C" not null,
+  target_key text collate "C" not null,
+  collection text not null,
+  collection_key text collate "C" not null,
+  source_id text,
+  target_id text,
+  source_count integer,
+  target_count integer,
+  pair_id text,
+  constraint pair_import_row_pkey PRIMARY KEY (organisation_id, project_id, import_id, line),
+  constraint pair_import_row_organisation_id_project_id_import_id_fkey FOREIGN KEY (organisation_id, project_id, import_id) REFERENCES pair_import(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint pair_import_row_action_check CHECK ((action = ANY (ARRAY['pair'::text, 'unpair'::text, 'exclude'::text])))
+);
+alter table pair_import_row enable row level security;
+alter table pair_import_row force row level security;
+CREATE INDEX pair_import_row_source ON pair_import_row USING btree (organisation_id, project_id, import_id, source_id, line);
+CREATE INDEX pair_import_row_target ON pair_import_row USING btree (organisation_id, project_id, import_id, target_id, line);
+create policy organisation on pair_import_row for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on pair_import_row to causeway_service;
+
 create table project (
   organisation_id text not null,
   id text not null,
@@ -1120,7 +1714,10 @@ create table relay_marker (
   organisation_id text not null,
   project_id text not null,
   keys_sealed bytea not null,
+  version integer default 1 not null,
   created_at timestamp with time zone not null,
+  token_at timestamp with time zone,
+  secret_at timestamp with time zone,
   constraint relay_marker_pkey PRIMARY KEY (organisation_id, project_id),
   constraint relay_marker_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE
 );
@@ -1380,7 +1977,6 @@ create table tenant_connection (
   constraint tenant_connection_pkey PRIMARY KEY (organisation_id, project_id, id),
   constraint tenant_connection_organisation_id_project_id_entra_tenant_i_key UNIQUE (organisation_id, project_id, entra_tenant_id),
   constraint tenant_connection_organisation_id_project_id_label_key UNIQUE (organisation_id, project_id, label),
-  constraint tenant_connection_organisation_id_entra_tenant_id_fkey FOREIGN KEY (organisation_id, entra_tenant_id) REFERENCES tenant_claim(organisation_id, entra_tenant_id),
   constraint tenant_connection_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE,
   constraint tenant_connection_app_model_check CHECK ((app_model = ANY (ARRAY['single-tenant'::text, 'multi-tenant'::text]))),
   constraint tenant_connection_cloud_check CHECK ((cloud = ANY (ARRAY['global'::text, 'gcc-high'::text, 'dod'::text, 'china'::text]))),
@@ -1395,6 +1991,23 @@ create policy organisation on tenant_connection for all to public
   using ((organisation_id = current_organisation()))
   with check ((organisation_id = current_organisation()));
 grant delete, insert, select, update on tenant_connection to causeway_service;
+
+create table tenant_facts (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  discovery_number bigint not null,
+  facts jsonb not null,
+  created_at timestamp with time zone not null,
+  constraint tenant_facts_pkey PRIMARY KEY (organisation_id, project_id, tenant_id, discovery_number),
+  constraint tenant_facts_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE
+);
+alter table tenant_facts enable row level security;
+alter table tenant_facts force row level security;
+create policy organisation on tenant_facts for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on tenant_facts to causeway_service;
 
 create table webhook (
   organisation_id text not null,

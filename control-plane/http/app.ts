@@ -75,7 +75,7 @@ export function createApp(deps: AppDeps): Express {
   app.get('/problems/:name', explainProblem)
   mount(app, routes, serveDeps, deps.stopping)
   app.use((_request, _response, next) => next(new Problem('not-found')))
-  app.use(answerError(log))
+  app.use(answerError(log, figures))
   return app
 }
 
@@ -116,14 +116,16 @@ const explainProblem: RequestHandler = (request, response, next) => {
 }
 
 /** The one place where an error becomes an answer (WS-6). */
-function answerError(log: Log): ErrorRequestHandler {
+function answerError(log: Log, { broken }: Figures): ErrorRequestHandler {
   return (error: unknown, request: Request, response: Response, _next) => {
     const problem = toProblem(error)
     const requestId = requestIdOf(response)
     if (problem.status >= 500) log.error('request.failed', { requestId, route: response.locals['route'], error })
     // An answer that has begun can only be cut off.
-    if (response.headersSent) response.destroy()
-    else sendProblem(request, response, problem)
+    if (response.headersSent) {
+      broken.inc()
+      response.destroy()
+    } else sendProblem(request, response, problem)
   }
 }
 
@@ -168,6 +170,7 @@ const isUnavailable = (error: unknown): boolean => error instanceof KeyServiceUn
 interface Figures {
   readonly requests: Counter<'route' | 'status'>
   readonly seconds: Histogram<'route'>
+  readonly broken: Counter
 }
 
 function createFigures(metrics: Metrics): Figures {
@@ -183,6 +186,11 @@ function createFigures(metrics: Metrics): Figures {
       help: 'Time from request to the end of the answer; without long streams.',
       labelNames: ['route'],
       buckets: [0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
+      registers: [metrics],
+    }),
+    broken: new Counter({
+      name: 'causeway_api_answers_broken_total',
+      help: 'Answers that had begun and were cut off by a fault: event streams and exports.',
       registers: [metrics],
     }),
   }

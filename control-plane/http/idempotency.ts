@@ -13,15 +13,19 @@ export const MAX_KEY_LENGTH = 128
 const NONCE = Buffer.alloc(NONCE_BYTES) // each sealing key seals one text
 const INFO = 'causeway-idempotency/1'
 
-export interface IdempotentRequest {
+/** Whose key it is, and how what is kept under it is sealed. */
+export interface RetryKey {
   readonly organisation: OrganisationId
   /** `callerName` */
   readonly caller: string
   readonly key: string
-  /** Hex SHA-256 of method, path and body. */
-  readonly requestHash: string
   /** `retrySecretOf` the credential: the database can't make it. */
   readonly retrySecret: string
+}
+
+export interface IdempotentRequest extends RetryKey {
+  /** `requestHashOf` it */
+  readonly requestHash: string
 }
 
 /** @param credential  session id or API key as presented. Another hash than the one the credential is found by. */
@@ -29,8 +33,18 @@ export const retrySecretOf = (credential: string): string => hash('sha256', `${I
 
 type StoredAnswer = Pick<Answer, 'status' | 'body' | 'headers' | 'version'>
 
+/** Hex SHA-256 of method, path and body. @param body  as read; of a streamed one its own hash */
 export function requestHashOf(method: string, url: string, body: unknown): string {
   return hash('sha256', `${method} ${url}\n${JSON.stringify(body) ?? ''}`, 'hex')
+}
+
+/** Whether there is an answer under this key, of this request or another one. */
+export async function isKeyUsed(tx: Tx, { organisation, caller, key }: RetryKey): Promise<boolean> {
+  const row = await rowOf(
+    tx,
+    sql`select 1 from idempotency_key where organisation_id = ${organisation} and caller = ${caller} and key = ${key}`,
+  )
+  return row !== undefined
 }
 
 /**

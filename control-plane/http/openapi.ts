@@ -126,7 +126,11 @@ function responses(spec: AnyRoute): Record<string, ZodOpenApiResponseObject> {
       schema !== undefined
         ? { 'application/json': { schema } }
         : contentType !== undefined
-          ? { [contentType]: { schema: /\bjson$/.test(contentType) ? {} : { type: 'string' as const } } }
+          ? Object.fromEntries(
+              [contentType]
+                .flat()
+                .map((type) => [type, { schema: /\bjson$/.test(type) ? {} : { type: 'string' as const } }]),
+            )
           : undefined
     described[status] = { description, ...(content === undefined ? {} : { content }) }
   }

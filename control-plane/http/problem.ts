@@ -64,6 +64,21 @@ export const PROBLEMS = {
     'The tenant can not be attached here',
     'It is attached to an organization of this installation already, and a tenant belongs to one.',
   ],
+  'tenant-not-connected': [
+    409,
+    'The tenant is not connected',
+    'An administrator of the tenant has to consent first: `state` says how far it is. See `…/consent`.',
+  ],
+  'microsoft-refused': [
+    424,
+    'Microsoft 365 gave an answer that nothing can be done with',
+    'Asking again would give the same: `code`, `cause` and `remedy` say why, `serviceCode` and `requestId` are for Microsoft.',
+  ],
+  'certificate-refused': [
+    409,
+    'The certificate was not taken',
+    'Entra ID did not take it: `code`, `cause` and `remedy` say why. Upload it to the app registration of the tenant, wait a minute, and try again.',
+  ],
   'tenant-registered': [
     409,
     'The project has such a tenant already',
@@ -85,6 +100,26 @@ export const PROBLEMS = {
     409,
     'The change does not fit the mapping table',
     'An address would be known in two entries, rules would chain, or an entry to remove is not there. `faults` names every place, with the id of the entry or rule that stands against it; nothing was changed.',
+  ],
+  'discovery-needed': [
+    409,
+    'The tenants have not been discovered',
+    'Matching looks at the latest completed discovery of each tenant of the project; `tenants` lists those without one.',
+  ],
+  'matching-running': [
+    409,
+    'Another matching is going on',
+    'Wait for it, or cancel it: `operation`. Two at once would propose the same pairs.',
+  ],
+  'pair-conflict': [
+    409,
+    'The pairs do not fit what is there',
+    'An account is unknown, named twice, of a kind that can not be paired so, or paired already. `faults` names every place, with the id of the pair that stands against it; nothing was changed.',
+  ],
+  'pair-has-content': [
+    409,
+    'Content was copied for this pair',
+    'What was copied stays where it is. Repeat the request with `despiteContent=true` to unpair all the same.',
   ],
   'revision-gone': [
     410,
@@ -117,7 +152,7 @@ export const PROBLEMS = {
   ],
   'confirm-count': [
     422,
-    'So much is only deleted with confirmation',
+    'So much is only done with confirmation',
     'Repeat the request with `confirm` set to the number in `count`.',
   ],
   'enrolment-refused': [

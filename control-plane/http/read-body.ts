@@ -1,5 +1,7 @@
 // Bodies as they come over the wire: JSON of bounded size in UTF-8, or a stream that the handler reads under a bound. (reliability-security.md §4)
 import { isUtf8 } from 'node:buffer'
+import { createHash } from 'node:crypto'
+import type { Hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { Problem } from './problem.ts'
 import type { StreamBody } from './route.ts'
@@ -43,13 +45,34 @@ export async function* boundedBody(request: IncomingMessage, maxBytes: number): 
   }
 }
 
+/** Of bodies whose hash somebody wants. */
+const hashes = new WeakMap<IncomingMessage, Hash>()
+
+/**
+ * Hashes the body while it is read, by whomever.
+ * @returns to be called once: reads what is left, at most `maxBytes` more; hex SHA-256 of the whole body @throws Problem as `boundedBody`
+ */
+export function hashBody(request: IncomingMessage, maxBytes: number): () => Promise<string> {
+  const hash = createHash('sha256')
+  hashes.set(request, hash)
+  return async () => {
+    const rest = boundedBody(request, maxBytes)
+    while ((await rest.next()).done !== true);
+    return hash.digest('hex')
+  }
+}
+
 /**
  * Whoever stops reading leaves the connection open for the answer: by default it would be cut, and the client never learn why.
  * @throws Problem 400 when the client goes away, or is too slow (body-deadline.ts), in the middle
  */
 async function* chunksOf(request: IncomingMessage): AsyncGenerator<Buffer> {
   try {
-    yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+    const hash = hashes.get(request)
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      hash?.update(chunk)
+      yield chunk
+    }
   } catch (error) {
     if (request.complete) throw error
     throw new Problem('malformed-body', { detail: 'It ends early.' }, { cause: error })

@@ -92,7 +92,8 @@ export interface ResponseSpec {
   readonly description: string
   /** JSON; absent: no body, or a stream of `contentType`. */
   readonly schema?: z.ZodType
-  readonly contentType?: string
+  /** Several where a parameter chooses. */
+  readonly contentType?: string | readonly string[]
 }
 
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {

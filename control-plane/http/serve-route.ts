@@ -14,10 +14,10 @@ import { authorise, demandFreshness, Denied } from './authorise.ts'
 import type { Authorised } from './authorise.ts'
 import { checkCrossSite } from './cross-site.ts'
 import { checkIfMatch, formatEtag } from './etag.ts'
-import { findAnswer, MAX_KEY_LENGTH, requestHashOf, storeAnswer } from './idempotency.ts'
-import type { IdempotentRequest } from './idempotency.ts'
+import { findAnswer, isKeyUsed, MAX_KEY_LENGTH, requestHashOf, storeAnswer } from './idempotency.ts'
+import type { IdempotentRequest, RetryKey } from './idempotency.ts'
 import { badRequest, Problem } from './problem.ts'
-import { readJson, readStream } from './read-body.ts'
+import { hashBody, readJson, readStream } from './read-body.ts'
 import { checkDepth, readRequest } from './read-request.ts'
 import { isChanging, isStreamBody } from './route.ts'
 import type { AnyRoute, Answer, Change, Context } from './route.ts'
@@ -29,6 +29,8 @@ export interface ServeDeps {
   readonly takeRate: (caller: string) => void
   readonly log: Log
   readonly now: () => number
+  /** Where people reach the API. */
+  readonly publicUrl: URL
 }
 
 export interface RequestInfo {
@@ -55,7 +57,7 @@ export async function serveRoute(
     throw error
   }
   const place = await authorise(db, spec.access, caller, request.params as Record<string, string>, now).catch(noted)
-  if (spec.method !== 'get' && caller?.kind === 'session') checkCrossSite(request, caller)
+  if (spec.method !== 'get' && caller?.kind === 'session') checkCrossSite(request, caller, deps.publicUrl)
   if (spec.isDangerous === true) demandFreshness(caller, now)
 
   const body = await readBody(spec, request)
@@ -68,7 +70,7 @@ export async function serveRoute(
     },
   )
   const retry = retryOf(spec, request, caller, place, body)
-  const earlier = retry && (await withScope(db, { organisation: place.organisation }, (tx) => findAnswer(tx, retry)))
+  const earlier = retry && (await findEarlier(db, retry))
   if (earlier !== undefined) {
     send(spec, response, earlier)
     return
@@ -98,10 +100,17 @@ async function runHandler(spec: AnyRoute, context: Context<unknown, unknown, unk
   return spec.handler(context)
 }
 
+/** A request that may be sent again. */
+interface Retry {
+  readonly key: RetryKey
+  /** With the body in it. Of a streamed one: reads what is left of it. */
+  readonly whole: () => Promise<IdempotentRequest>
+}
+
 interface ChangeDeps {
   readonly caller: Caller | undefined
   readonly place: Authorised
-  readonly retry: IdempotentRequest | undefined
+  readonly retry: Retry | undefined
   readonly info: RequestInfo
   readonly now: number
   readonly database: Database
@@ -115,6 +124,7 @@ async function change(
 ): Promise<Answer> {
   const { organisation } = place
   if (!isChanging(spec)) throw new Error(`unreachable: ${spec.id} is no changing route`)
+  const request = await retry?.whole()
   return withScope(db, { organisation }, async (tx) => {
     const { answer, before, after, ...told } = await work(tx)
     const entry: AuditEntry = {
@@ -122,7 +132,7 @@ async function change(
       ...(before === undefined ? {} : { before: digestOf(before) }),
       ...(after === undefined ? {} : { after: digestOf(after) }),
     }
-    if (retry !== undefined) await storeAnswer(tx, retry, answer)
+    if (request !== undefined) await storeAnswer(tx, request, answer)
     await appendAudit(tx, organisation, entry, now)
     return answer
   })
@@ -132,11 +142,19 @@ async function change(
  * The same request twice at once: the other one's answer is the answer, whatever this one met because of it (a name that is taken, a stale ETag).
  * @throws error when there was no other one
  */
-async function answerOfTwin(error: unknown, retry: IdempotentRequest | undefined, db: Database['db']): Promise<Answer> {
+async function answerOfTwin(error: unknown, retry: Retry | undefined, db: Database['db']): Promise<Answer> {
   if (retry === undefined || !(error instanceof Problem || sqlState(error) === UNIQUE_VIOLATION)) throw error
-  const stored = await withScope(db, { organisation: retry.organisation }, (tx) => findAnswer(tx, retry))
+  const stored = await findEarlier(db, retry)
   if (stored === undefined) throw error
   return stored
+}
+
+/** @throws Problem 409 when the key was used for another request */
+async function findEarlier(db: Database['db'], { key, whole }: Retry): Promise<Answer | undefined> {
+  const scope = { organisation: key.organisation }
+  if (!(await withScope(db, scope, (tx) => isKeyUsed(tx, key)))) return undefined
+  const request = await whole() // while no transaction waits: uploads can take minutes
+  return withScope(db, scope, (tx) => findAnswer(tx, request))
 }
 
 async function note(
@@ -200,20 +218,27 @@ function retryOf(
   caller: Caller | undefined,
   place: Authorised,
   body: unknown,
-): IdempotentRequest | undefined {
+): Retry | undefined {
   const key = request.get('idempotency-key')
   if (key === undefined || spec.method !== 'post' || !isChanging(spec) || caller === undefined) return undefined
   if (key.length === 0 || key.length > MAX_KEY_LENGTH)
     throw badRequest([
       { pointer: '/headers/idempotency-key', code: 'too-long', detail: `1 to ${MAX_KEY_LENGTH} characters` },
     ])
-  return {
+  const retryKey = {
     organisation: place.organisation,
     caller: callerName(caller),
     key,
-    requestHash: requestHashOf(spec.method, request.originalUrl, body),
     retrySecret: caller.retrySecret,
   }
+  const of = (what: unknown) => ({
+    ...retryKey,
+    requestHash: requestHashOf(spec.method, request.originalUrl, what),
+  })
+  if (!isStreamBody(spec.body)) return { key: retryKey, whole: () => Promise.resolve(of(body)) }
+  const rest = hashBody(request, spec.body.maxBytes)
+  let whole: Promise<IdempotentRequest> | undefined
+  return { key: retryKey, whole: () => (whole ??= rest().then(of)) }
 }
 
 async function reply(spec: AnyRoute, response: Response, answer: Answer, signal: AbortSignal): Promise<void> {

@@ -4,13 +4,12 @@ import { countOf, rowsOf, withScope } from '../db/database.ts'
 import type { Db } from '../db/database.ts'
 import { wake } from '../db/outbox.ts'
 import type { OrganisationId } from '../ids.ts'
+import type { Turn } from './job.ts'
 
 const BATCH = 500
 
 /** What the queue is told of a job. */
-export interface PublishedJob {
-  readonly organisation: OrganisationId
-  readonly id: number
+export interface PublishedJob extends Turn {
   readonly kind: string
 }
 
@@ -57,23 +56,26 @@ export function takeTurns(db: Db, share: number): Promise<PublishedJob[]> {
          order by turn.place, turn.id limit ${BATCH})
       update job j set published_at = now() from chosen c
        where j.organisation_id = c.organisation_id and j.id = c.id
-      returning j.organisation_id as organisation, j.id, j.kind, c.place`,
+      returning j.organisation_id as organisation, j.id, j.fence as turn, j.kind, c.place`,
     )
     return rows.toSorted((a, b) => a.place - b.place || a.id - b.id)
   })
 }
 
 /** They did not get into the queue, or nobody there has begun them. */
-export async function returnTurns(db: Db, jobs: readonly Pick<PublishedJob, 'id'>[]): Promise<void> {
+export async function returnTurns(db: Db, turns: readonly Pick<Turn, 'id' | 'turn'>[]): Promise<void> {
   await withScope(db, { purpose: 'dispatch' }, (tx) =>
-    sql`update job set published_at = null
-         where id = any(${jobs.map(({ id }) => id)}::bigint[]) and state = 'queued'`.execute(tx),
+    sql`update job j set published_at = null
+          from unnest(${turns.map(({ id }) => id)}::bigint[], ${turns.map(({ turn }) => turn)}::bigint[]) as t (id, turn)
+         where j.id = t.id and j.fence = t.turn and j.state = 'queued'`.execute(tx),
   )
 }
 
 /**
- * Gives everything another turn that should be under way and shows no sign of it: a worker that died, a queue that forgot.
- * @param silentMs  after which a published job that no worker has begun is taken for lost; when it is not, it is published twice
+ * Gives everything another turn that should be under way and shows no sign of it: a worker that died, a queue that forgot. A worker's death is
+ * known by its lease, whatever the queue says.
+ * @param silentMs  after which a published job that no worker has begun is published again, under its name: where the queue has not forgotten it,
+ *   it keeps its place there
  */
 export async function requeueLost(db: Db, silentMs: number): Promise<{ expired: number; forgotten: number }> {
   return withScope(db, { purpose: 'dispatch' }, async (tx) => {
@@ -118,6 +120,17 @@ export async function countJobs(db: Db): Promise<JobCounts> {
     if (row === undefined) throw new Error('unreachable: an aggregate gives a row')
     const { waiting, running, failed, oldest } = row
     return { waiting, running, failed, oldestWaiting: oldest }
+  })
+}
+
+/** s; how long the oldest row of the outbox waits to become a job; 0 when there is none. */
+export async function oldestInOutbox(db: Db): Promise<number> {
+  return withScope(db, { purpose: 'dispatch' }, async (tx) => {
+    const [row] = await rowsOf<{ oldest: number }>(
+      tx,
+      sql`select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as oldest from outbox`,
+    )
+    return row?.oldest ?? 0
   })
 }
 

@@ -2,11 +2,18 @@
 
 export const JOB_NAMES = [
   'audit.checkpoint',
+  'audit.verify',
+  'discovery.run',
+  'findings.run',
   'keys.rewrap',
   'mapping.import',
+  'matching.run',
   'organisation.delete',
+  'pair.change',
+  'pair.sync',
   'project.delete',
   'retention.sweep',
+  'tenant.check',
   'webhook.deliver',
   'notification.send',
 ] as const

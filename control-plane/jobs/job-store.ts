@@ -12,7 +12,7 @@ export type Claim =
   | { readonly kind: 'claimed'; readonly job: Job }
   /** Done already, or never ours. */
   | { readonly kind: 'gone' }
-  /** Another worker has it, or its time has not come. */
+  /** Another worker has or had this turn, or the job's time has not come. */
   | { readonly kind: 'busy' }
   /** The queue says another organisation or kind than the row (TI-3). */
   | { readonly kind: 'forged' }
@@ -26,10 +26,13 @@ interface JobRow {
   fence: number
 }
 
-/** Begins an attempt. @param said  what the queue says; believed only where the row says the same */
+/**
+ * Begins an attempt.
+ * @param said  what the queue says; believed only where the row says the same. A turn that was used is none any more: names may come twice.
+ */
 export function claimJob(
   db: Db,
-  said: { readonly organisation: string; readonly id: number; readonly kind: string },
+  said: { readonly organisation: string; readonly id: number; readonly turn: number; readonly kind: string },
   leaseMs: number,
 ): Promise<Claim> {
   return withScope(db, { purpose: 'dispatch' }, async (tx): Promise<Claim> => {
@@ -38,8 +41,8 @@ export function claimJob(
       sql`
       with free as (
         select organisation_id, id from job
-         where organisation_id = ${said.organisation} and id = ${said.id} and kind = ${said.kind}
-           and (state = 'queued' and run_after <= now() or state = 'running' and lease_until < now())
+         where organisation_id = ${said.organisation} and id = ${said.id} and kind = ${said.kind} and fence = ${said.turn}
+           and state = 'queued' and run_after <= now()
            for no key update skip locked) -- whoever holds the row is at work
       update job j
          set state = 'running', attempts = attempts + 1, fence = fence + 1, lease_until = ${leaseEnd(leaseMs)},
@@ -69,6 +72,13 @@ export function renewLease(db: Db, { organisation, id, fence }: Job, leaseMs: nu
     // Held by a change of our own, which extends the lease when it ends.
     return renewed === 1 || (await rowOf(tx, sql`select 1 from job where ${mine}`)) !== undefined
   })
+}
+
+/** This attempt counts as the first. The attempt must be held. */
+export async function forgiveAttempts(tx: Tx, { organisation, id }: Job): Promise<void> {
+  await sql`update job set attempts = 1 where organisation_id = ${organisation} and id = ${id} and attempts > 1`.execute(
+    tx,
+  )
 }
 
 /** For the end of a change that took long: the attempt must be held. */

@@ -18,6 +18,12 @@ export interface Job {
   readonly fence: number
 }
 
+/** A job's turn in the queue. */
+export interface Turn extends Pick<Job, 'organisation' | 'id'> {
+  /** Its fence before the attempt that this turn is for. Each attempt moves it on, so that no two are begun by one turn. */
+  readonly turn: number
+}
+
 /** What a handler is given. Every change goes through it, so that an attempt which another one has replaced can write nothing more (JQ-2). */
 export interface JobContext extends Job {
   /** Ends when the process drains (`Draining`) or the lease is lost (`StaleAttempt`): stop at the next step. */
@@ -31,6 +37,11 @@ export interface JobContext extends Job {
    * @returns false when an earlier attempt has done it
    */
   readonly once: (step: string, work: (tx: Tx) => Promise<void>) => Promise<boolean>
+  /**
+   * Within a change that no later attempt has to do again: attempts before it that took their process down count no more, so that a job which gets
+   * on outlives any number of them.
+   */
+  readonly advance: (tx: Tx) => Promise<void>
   /** The last change: the job is done in the same transaction. */
   readonly finish: (work: (tx: Tx) => Promise<void>) => Promise<void>
 }
@@ -47,13 +58,18 @@ export interface JobHandler {
 
 export type JobHandlers = Readonly<Record<JobName, JobHandler>>
 
-/** Name of a job in the queue. BullMQ takes no `:`. */
-export const queueId = ({ organisation, id }: Pick<Job, 'organisation' | 'id'>): string => `${organisation}.${id}`
+/**
+ * Name of a turn in the queue, which holds each name once. With the turn in it the next one never waits for what the queue still thinks of the last:
+ * that a dead worker has it, for example. BullMQ takes no `:`.
+ */
+export const queueId = ({ organisation, id, turn }: Turn): string => `${organisation}.${id}.${turn}`
 
 /** undefined for what no dispatcher of ours has written. */
-export function parseQueueId(text: string): { readonly organisation: string; readonly id: number } | undefined {
-  const match = /^([a-z0-9_]{1,64})\.([1-9]\d{0,15})$/.exec(text)
-  return match?.[1] === undefined ? undefined : { organisation: match[1], id: Number(match[2]) }
+export function parseQueueId(
+  text: string,
+): { readonly organisation: string; readonly id: number; readonly turn: number } | undefined {
+  const [, organisation, id, turn] = /^([a-z0-9_]{1,64})\.([1-9]\d{0,14})\.(0|[1-9]\d{0,14})$/.exec(text) ?? []
+  return organisation === undefined ? undefined : { organisation, id: Number(id), turn: Number(turn) }
 }
 
 /** The process stops: give way, the job goes on elsewhere. */

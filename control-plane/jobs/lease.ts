@@ -7,7 +7,7 @@ import { withScope } from '../db/database.ts'
 import type { Db, Tx } from '../db/database.ts'
 import { StaleAttempt } from './job.ts'
 import type { Job, JobContext } from './job.ts'
-import { beginStep, extendLease, holdAttempt, removeJob, renewLease } from './job-store.ts'
+import { beginStep, extendLease, forgiveAttempts, holdAttempt, removeJob, renewLease } from './job-store.ts'
 
 export const LEASE_MS = 60_000
 const RENEWALS_PER_LEASE = 6
@@ -24,6 +24,8 @@ export interface Lease {
   readonly context: JobContext
   /** Whether the handler has finished the job itself. */
   readonly isFinished: boolean
+  /** Whether it has got on: this attempt counts as the first then. */
+  readonly hasAdvanced: boolean
   /** Ends the handler's signal with this reason. */
   interrupt(reason: Error): void
   /** Renews no more. */
@@ -32,16 +34,25 @@ export interface Lease {
 
 export function openLease(job: Job, { db, log, leaseMs, monotonicMs }: LeaseDeps): Lease {
   const interruption = new AbortController()
-  let isFinished = false
-  const change = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
-    withScope(db, { organisation: job.organisation }, async (tx) => {
+  let [isFinished, hasAdvanced] = [false, false]
+  let extendedMs = monotonicMs()
+  const advancing = new WeakSet<Tx>()
+  const change = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
+    const { result, advances, extended } = await withScope(db, { organisation: job.organisation }, async (tx) => {
       await holdAttempt(tx, job)
       const begun = monotonicMs()
-      const result = await work(tx)
-      // As long as the row is held nobody can renew its lease, nor take it; from the commit on it must be in date.
-      if (monotonicMs() - begun > leaseMs / RENEWALS_PER_LEASE) await extendLease(tx, job, leaseMs)
-      return result
+      const done = await work(tx)
+      // As long as the row is held nobody can renew its lease, nor take it; from the commit on it must be in date. Changes that follow each other
+      // closely count as one: the renewal finds the row held at each of its turns.
+      const ended = monotonicMs()
+      const isDue = ended - Math.min(begun, extendedMs) > leaseMs / RENEWALS_PER_LEASE
+      if (isDue) await extendLease(tx, job, leaseMs)
+      return { result: done, advances: advancing.has(tx), extended: isDue ? ended : undefined }
     })
+    extendedMs = extended ?? extendedMs
+    hasAdvanced ||= advances
+    return result
+  }
   const timer = setInterval(() => {
     renewLease(db, job, leaseMs).then(
       (isRenewed) => {
@@ -64,6 +75,10 @@ export function openLease(job: Job, { db, log, leaseMs, monotonicMs }: LeaseDeps
           if (isFirst) await work(tx)
           return isFirst
         }),
+      async advance(tx) {
+        advancing.add(tx)
+        if (!hasAdvanced) await forgiveAttempts(tx, job)
+      },
       async finish(work) {
         await change(async (tx) => {
           await work(tx)
@@ -74,6 +89,9 @@ export function openLease(job: Job, { db, log, leaseMs, monotonicMs }: LeaseDeps
     },
     get isFinished() {
       return isFinished
+    },
+    get hasAdvanced() {
+      return hasAdvanced
     },
     interrupt: (reason) => interruption.abort(reason),
     close: () => clearInterval(timer),

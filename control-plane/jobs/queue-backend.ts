@@ -1,7 +1,7 @@
 // The job queue: BullMQ on Redis where there is one, on Postgres where there is none. The only module that knows BullMQ. (JQ-1, JQ-4, JQ-5)
 //
-// The queue holds names of jobs and nothing else, and forgets each when a worker has looked at it: rows in Postgres say what there is to do. So
-// adding a name twice is harmless, and so is losing all of them.
+// The queue holds names of turns and nothing else, and forgets each when a worker has looked at it: rows in Postgres say what there is to do. So
+// adding a name twice is harmless, handing it out twice is, and so is losing all of them.
 import { createPostgresBackend, Queue, runMigrations, withBackend, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import pg from 'pg'
@@ -12,7 +12,7 @@ import { readRedisFacts } from './redis-facts.ts'
 import type { RedisFacts } from './redis-facts.ts'
 
 export interface QueuedName {
-  /** `queueId` of a job. */
+  /** `queueId` of a job's turn. */
   readonly id: string
   readonly kind: string
 }

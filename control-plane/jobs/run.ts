@@ -105,7 +105,7 @@ export class JobRunner {
         log.error('job.failed_after_its_end', { ...about(job), error })
         return
       }
-      const verdict = judgeFailure(reasonOfEnd(error, lease), job.attempt, random())
+      const verdict = judgeFailure(reasonOfEnd(error, lease), lease.hasAdvanced ? 1 : job.attempt, random())
       const rank = verdict.kind === 'give-up' ? 'error' : verdict.kind === 'retry' ? 'warn' : 'info'
       const { kind: outcome, ...told } = verdict
       log[rank]('job.not_done', { ...about(job), outcome, ...told, error })

@@ -33,6 +33,7 @@ export interface JobsDeps {
     readonly dispatchMs?: number
     readonly reconcileMs?: number
     readonly silentMs?: number
+    readonly lockMs?: number
   }
   readonly concurrency?: number
   readonly share?: number
@@ -45,13 +46,18 @@ export interface RunningJobs {
 
 /** Jobs at once in one process: they wait for others most of the time. */
 const CONCURRENCY = 16
+/**
+ * The queue's own patience with a worker, in which it takes its name back: three of these at most. It matters for a worker that dies before it has
+ * begun what it was handed; from then on the lease counts, so a name that is handed out twice is harmless.
+ */
+const LOCKS_PER_LEASE = 4
 const STOP_MS = 30_000
 
 export function startJobs(deps: JobsDeps): RunningJobs {
   const { queue, timing = {}, concurrency = CONCURRENCY, share = SHARE } = deps
-  const { leaseMs = LEASE_MS, dispatchMs, reconcileMs, silentMs } = timing
+  const { leaseMs = LEASE_MS, dispatchMs, reconcileMs, silentMs, lockMs = leaseMs / LOCKS_PER_LEASE } = timing
   const runner = new JobRunner({ ...deps, leaseMs })
-  const worker = queue.work((id, kind) => runner.run(id, kind), { concurrency, lockMs: leaseMs })
+  const worker = queue.work((id, kind) => runner.run(id, kind), { concurrency, lockMs })
   const dispatcher = new Dispatcher({ ...deps, share, ...(dispatchMs === undefined ? {} : { everyMs: dispatchMs }) })
   const reconciling = new ReconcileAll({
     ...deps,

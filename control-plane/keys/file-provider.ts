@@ -35,6 +35,22 @@ export async function openKeyDirectory(directory: string, now: () => number): Pr
   return provider
 }
 
+/**
+ * The directory as it is: nothing is made in it, nothing finished, nothing cleared away.
+ * @returns undefined when there is none, or nothing in it yet
+ * @throws KeyUnusable in words when others can enter the directory
+ */
+export async function lookIntoKeyDirectory(directory: string, now: () => number): Promise<KeyProvider | undefined> {
+  try {
+    await checkPrivateDirectory(directory)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+  const id = await readDirectoryId(directory)
+  return id === undefined ? undefined : new FileProvider(directory, id, now)
+}
+
 class FileProvider implements KeyProvider {
   readonly id: string
   readonly #directory: string
@@ -186,17 +202,24 @@ function parseKeyFile(text: string, key: KeyName, version: string): { secret?: K
 const checkOf = (secret: Uint8Array): string => createHash('sha256').update(secret).digest('hex').slice(0, 16)
 
 async function directoryId(directory: string, nowMs: number): Promise<string> {
-  let text = await readPrivateFile(directory, DIRECTORY_FILE)
-  if (text === undefined) {
-    const fresh = {
-      format: DIRECTORY_FORMAT,
-      id: randomBytes(16).toString('hex'),
-      created: new Date(nowMs).toISOString(),
-    }
-    await putNewFile(directory, DIRECTORY_FILE, `${JSON.stringify(fresh)}\n`)
-    text = await readPrivateFile(directory, DIRECTORY_FILE) // another process may have been first
+  const known = await readDirectoryId(directory)
+  if (known !== undefined) return known
+  const fresh = {
+    format: DIRECTORY_FORMAT,
+    id: randomBytes(16).toString('hex'),
+    created: new Date(nowMs).toISOString(),
   }
-  const id = /"id":"([0-9a-f]{32})"/.exec(text ?? '')?.[1]
+  await putNewFile(directory, DIRECTORY_FILE, `${JSON.stringify(fresh)}\n`)
+  const made = await readDirectoryId(directory) // another process may have been first
+  if (made === undefined) throw new KeyUnusable(`${DIRECTORY_FILE} in the key directory is gone again`)
+  return made
+}
+
+/** undefined: nothing is there yet. */
+async function readDirectoryId(directory: string): Promise<string | undefined> {
+  const text = await readPrivateFile(directory, DIRECTORY_FILE)
+  if (text === undefined) return undefined
+  const id = /"id":"([0-9a-f]{32})"/.exec(text)?.[1]
   if (id === undefined) throw new KeyUnusable(`${DIRECTORY_FILE} in the key directory is damaged`)
   return id
 }

@@ -28,7 +28,7 @@ export interface KeyDeps {
   readonly db: Db
   readonly provider: KeyProvider
   readonly cache: KeyCache
-  readonly uses: KeyUses
+  readonly uses: Pick<KeyUses, 'note' | 'settle'>
   readonly now: () => Date
 }
 

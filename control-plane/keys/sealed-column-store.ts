@@ -36,6 +36,25 @@ export async function listSealedByOthers(
   return rows
 }
 
+/** All rows of `owner` that have a value, by key after `after`. Holds up nobody. */
+export function listSealed(
+  tx: Tx,
+  column: SealedColumn,
+  owner: KeyOwner,
+  after: readonly string[] | undefined,
+  limit: number,
+): Promise<SealedRow[]> {
+  return rowsOf<SealedRow>(
+    tx,
+    sql`select ${keyOf(column)} as key, ${sql.ref(column.column)} as sealed
+          from ${sql.table(column.table)}
+         where ${belongsTo(column, owner)} and ${sql.ref(column.column)} is not null
+           and ${after === undefined ? sql`true` : sql`${keyOf(column)} > ${after}::text[]`}
+         order by 1
+         limit ${limit}`,
+  )
+}
+
 /** @returns false when the value was changed since it was read */
 export async function replaceSealed(
   tx: Tx,

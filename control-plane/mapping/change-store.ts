@@ -84,8 +84,11 @@ const inForce = ({ organisation, project }: Place, alias = 'e'): RawBuilder<unkn
 
 /** The entry in force that is presented as a staged row's. */
 const presentedSo = (place: Place): RawBuilder<unknown> =>
-  sql`select e.id, e.valid_from, e.wire, e.presented from mapping_entry e
+  sql`select e.id, e.valid_from, e.wire, e.presented, e.source_ref from mapping_entry e
        where ${inForce(place)} and e.presented_key = s.presented_key limit 1`
+
+/** Whether a staged row `s` says something else than the entry `e`; what a pair writes is another entry once it is another pair's. */
+const DIFFERS = sql`(s.wire is distinct from e.wire or (s.source_ref <> '' and s.source_ref <> e.source_ref))`
 
 /** How large the input is beside the table: a large one is compared with it whole, where a small one is looked up row by row. */
 export interface Sizes {
@@ -248,8 +251,8 @@ export async function countChanges(
     rowOf<Counts>(
       tx,
       sql`select count(*) filter (where s.wire is not null and e.id is null) as created,
-                 count(*) filter (where e.wire <> s.wire) as changed,
-                 count(*) filter (where e.wire = s.wire) as unchanged,
+                 count(*) filter (where s.wire is not null and e.id is not null and ${DIFFERS}) as changed,
+                 count(*) filter (where s.wire is not null and e.id is not null and not ${DIFFERS}) as unchanged,
                  count(*) filter (where s.wire is null and e.id is not null) as removed
             from ${paired(place, sizes, 'left')}
            where ${staged(place, id)}`,
@@ -281,7 +284,7 @@ export async function writeChanges(tx: Tx, place: Place, writing: Writing): Prom
       place,
       revision,
       sql`select e.id, e.valid_from from ${paired(place, sizes, 'inner')}
-           where ${staged(place, id)} and s.wire is distinct from e.wire`,
+           where ${staged(place, id)} and ${DIFFERS}`,
     )
     if (writing.mode === 'replace') await endUnnamed(tx, place, writing)
   }
@@ -324,10 +327,12 @@ export async function endEntries(tx: Tx, place: Place, revision: number, chosen:
              from chosen
             where e.organisation_id = ${organisation} and e.project_id = ${project}
               and e.id = chosen.id and e.valid_from = chosen.valid_from
-           returning e.keys)
+           returning e.keys),
+         -- A list by itself: unnested beside the entries, each of them would be compared with all addresses.
+         freed as materialized (select unnest(keys) as key from ended)
     delete from mapping_address a
-     using ended, unnest(ended.keys) as k(key)
-     where a.organisation_id = ${organisation} and a.project_id = ${project} and a.key = k.key`.execute(tx)
+     using freed
+     where a.organisation_id = ${organisation} and a.project_id = ${project} and a.key = freed.key`.execute(tx)
 }
 
 async function nextSlice(
@@ -359,9 +364,9 @@ async function beginEntries(
   await sql`
     with begun as (
       insert into mapping_entry (organisation_id, project_id, id, valid_from, presented_key, presented, mailbox, mailbox_domain, keys, wire,
-                                 source, author, created_at)
+                                 source, source_ref, author, created_at)
       select ${organisation}, ${project}, coalesce(was.id, s.id), ${revision}::bigint, s.presented_key, s.presented, s.mailbox,
-             s.mailbox_domain, s.keys, s.wire, ${source}, ${author}, ${new Date(now)}::timestamptz
+             s.mailbox_domain, s.keys, s.wire, ${source}, s.source_ref, ${author}, ${new Date(now)}::timestamptz
         from mapping_import_row s
         left join lateral (${presentedSo(place)}) as e on true
         left join lateral (select was.id from mapping_entry was

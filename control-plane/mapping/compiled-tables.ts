@@ -7,7 +7,7 @@ import { withScope } from '../db/database.ts'
 import type { Db } from '../db/database.ts'
 import type { OrganisationId, ProjectId } from '../ids.ts'
 import type { Place } from './mapping.ts'
-import { readDelta, readTable, revisionOf } from './mapping-store.ts'
+import { readDelta, readTableOctets, revisionOf } from './mapping-store.ts'
 
 export interface CompiledTablesDeps {
   readonly db: Db
@@ -19,7 +19,6 @@ export interface CompiledTablesDeps {
 const MAX_ENTRIES = 3_000_000
 /** A delta is applied in one go; what is larger had better come as a table (MappingTable.apply). */
 const MAX_DELTA = 5_000
-const SLICE_BYTES = 64 * 1024
 
 /** What is kept of one project. */
 interface Slot {
@@ -113,13 +112,14 @@ export class CompiledTables {
 
   async #compile(place: Place): Promise<MappingTable> {
     const reader = new TableReader()
-    await readTable(this.#db, place, async ({ revision, rules }, batches) => {
+    await readTableOctets(this.#db, place, async ({ revision, rules }, blocks) => {
       const head = { format: 'causeway-mapping-table/1', project: place.project, version: revision, ...rules }
       reader.write(Buffer.from(`${JSON.stringify(head).slice(0, -1)},"entries":[`))
-      let separator = ''
-      for await (const lines of batches) {
-        await writeSliced(reader, Buffer.from(separator + lines))
-        separator = ',\n'
+      let comma = 1
+      for await (const block of blocks) {
+        reader.write(block.subarray(comma))
+        comma = 0 // the first entry stands behind none
+        await setImmediate()
       }
       reader.write(Buffer.from(']}'))
     })
@@ -156,12 +156,5 @@ export class CompiledTables {
       slot.table = undefined
       this.#slots.delete(key)
     }
-  }
-}
-
-async function writeSliced(reader: TableReader, bytes: Buffer): Promise<void> {
-  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
-    reader.write(bytes.subarray(at, at + SLICE_BYTES))
-    await setImmediate()
   }
 }

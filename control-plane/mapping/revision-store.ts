@@ -299,7 +299,7 @@ export async function writeRestored(
 // ── Retention ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Deletes versions that ended with revisions made before a time: tables of before them can't be had any more. Revisions themselves stay.
+ * Deletes versions that ended with revisions made before a time: tables of before them can't be had any more.
  * @param limit  rows of one call
  * @returns rows deleted; fewer than `limit`: there are no more
  */
@@ -311,11 +311,7 @@ export async function sweepHistory(tx: Tx, place: Place, before: Date, limit: nu
   )
   if (row?.revision === null || row === undefined) return 0
   const { revision } = row
-  await sql`
-    insert into mapping_horizon (organisation_id, project_id, revision) values (${organisation}, ${project}, ${revision})
-    on conflict (organisation_id, project_id) do update set revision = greatest(mapping_horizon.revision, excluded.revision)`.execute(
-    tx,
-  )
+  await raiseHorizon(tx, place, revision)
   const rules = await countOf(
     tx,
     sql`delete from mapping_rule where organisation_id = ${organisation} and project_id = ${project} and valid_to <= ${revision}`,
@@ -328,4 +324,35 @@ export async function sweepHistory(tx: Tx, place: Place, before: Date, limit: nu
             where e.organisation_id = ${organisation} and e.project_id = ${project} and e.valid_to <= ${revision} limit ${limit})`,
   )
   return rules + entries
+}
+
+/** Tables of revisions before this one can't be had any more: versions that were in force then are gone. */
+export async function raiseHorizon(tx: Tx, { organisation, project }: Place, revision: number): Promise<void> {
+  await sql`
+    insert into mapping_horizon (organisation_id, project_id, revision) values (${organisation}, ${project}, ${revision})
+    on conflict (organisation_id, project_id) do update set revision = greatest(mapping_horizon.revision, excluded.revision)`.execute(
+    tx,
+  )
+}
+
+/**
+ * Deletes revisions made before a time whose tables can't be had any more, after `sweepHistory`. Those stay that an entry or rule which is kept names
+ * as its own.
+ * @returns rows deleted, at most `limit`
+ */
+export function sweepRevisions(tx: Tx, { organisation, project }: Place, before: Date, limit: number): Promise<number> {
+  const named = (table: 'mapping_entry' | 'mapping_rule', by: 'valid_from' | 'valid_to') =>
+    sql`exists (select from ${sql.table(table)} v
+                 where v.organisation_id = r.organisation_id and v.project_id = r.project_id and ${sql.ref(`v.${by}`)} = r.revision)`
+  return countOf(
+    tx,
+    sql`delete from mapping_revision
+         where organisation_id = ${organisation} and project_id = ${project} and revision in (
+           select r.revision from mapping_revision r
+            where ${of({ organisation, project })} and r.created_at < ${before}
+              and r.revision < (select h.revision from mapping_horizon h where h.organisation_id = ${organisation} and h.project_id = ${project})
+              and not ${named('mapping_entry', 'valid_from')} and not ${named('mapping_entry', 'valid_to')}
+              and not ${named('mapping_rule', 'valid_from')} and not ${named('mapping_rule', 'valid_to')}
+            limit ${limit})`,
+  )
 }

@@ -35,6 +35,8 @@ export interface StagedRow {
   readonly entry: EntryRow
   /** The entry presented so is to go; of `entry` only `presentedKey` counts. */
   readonly isRemoval: boolean
+  /** Of what a pair writes: its id. */
+  readonly sourceRef?: string
 }
 
 export async function insertStaged(tx: Tx, place: Place, staged: Staged, now: number): Promise<void> {
@@ -127,7 +129,7 @@ export async function sweepStaged(tx: Tx, before: Date): Promise<number> {
   return swept.length
 }
 
-const FIELDS = 11
+const FIELDS = 12
 const FIELD = '\t'
 const ROW = '\n'
 const KEY = '\x1f'
@@ -144,7 +146,7 @@ export async function insertStagedRows(
 ): Promise<void> {
   if (rows.length === 0) return
   const text = rows
-    .map(({ id: entryId, row, path, line, column, entry, isRemoval }) =>
+    .map(({ id: entryId, row, path, line, column, entry, isRemoval, sourceRef = '' }) =>
       [
         row,
         path,
@@ -157,14 +159,15 @@ export async function insertStagedRows(
         entry.mailboxDomain,
         entry.keys.join(KEY),
         isRemoval ? '' : entry.wire,
+        sourceRef,
       ].join(FIELD),
     )
     .join(ROW)
   await sql`
     insert into mapping_import_row (organisation_id, project_id, import_id, presented_key, row, path, line, col, id, presented,
-                                    mailbox, mailbox_domain, keys, wire)
+                                    mailbox, mailbox_domain, keys, wire, source_ref)
     select ${place.organisation}, ${place.project}, ${id}, f[6], f[1]::integer, f[2], f[3]::integer, f[4]::integer, f[5], f[7],
-           f[8], f[9], string_to_array(f[10], ${KEY}), nullif(f[${sql.lit(FIELDS)}], '')
+           f[8], f[9], string_to_array(f[10], ${KEY}), nullif(f[11], ''), f[${sql.lit(FIELDS)}]
       from (select string_to_array(line, ${FIELD}) as f from string_to_table(${text}, ${ROW}) as line) as read`.execute(
     tx,
   )

@@ -136,3 +136,13 @@ const toEnrolment = (row: EnrolmentRow): Enrolment => ({
   usedAt: row.used_at ?? undefined,
   relay: row.relay_id ?? undefined,
 })
+
+/** Codes whose time was over before that, used or not; the relays that came by them stay. @returns how many went, at most `limit` */
+export function sweepEnrolments(tx: Tx, organisation: OrganisationId, before: Date, limit: number): Promise<number> {
+  return countOf(
+    tx,
+    sql`delete from relay_enrolment where (organisation_id, project_id, id) in (
+          select organisation_id, project_id, id from relay_enrolment
+           where organisation_id = ${organisation} and expires_at < ${before} limit ${limit})`,
+  )
+}

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import { countOf, rowOf, rowsOf, setScope } from '../db/database.ts'
 import type { Tx } from '../db/database.ts'
 import type { OrganisationId, ProjectId } from '../ids.ts'
-import type { Cloud } from './exchange-ranges.ts'
+import type { Cloud } from '../microsoft/clouds.ts'
 import { KEEP_RANGE_MS } from './exchange-ranges.ts'
 import type { ProjectPlace } from './relay-secret-store.ts'
 

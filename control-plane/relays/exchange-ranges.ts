@@ -1,10 +1,8 @@
 // The addresses that Exchange Online sends from, as Microsoft publishes them (Microsoft Learn "Microsoft 365 IP Address and URL web service"). Pure.
 // (SP-3)
 import { randomUUID } from 'node:crypto'
+import type { Cloud } from '../microsoft/clouds.ts'
 import { isAddressRange } from './network-names.ts'
-
-export const CLOUDS = ['global', 'gcc-high', 'dod', 'china'] as const
-export type Cloud = (typeof CLOUDS)[number]
 
 const INSTANCES: Readonly<Record<Cloud, string>> = {
   global: 'Worldwide',

@@ -9,8 +9,9 @@ import type { OutboundDeps } from '../http/outbound-client.ts'
 import { INSTALLATION } from '../ids.ts'
 import { bumpSnapshot } from '../projects/relay-visible.ts'
 import { lastRefresh, projectsInCloud, storeExchangeRanges } from './exchange-range-store.ts'
-import { CLOUDS, endpointListUrl, parseEndpointList, REFRESH_EVERY_MS } from './exchange-ranges.ts'
-import type { Cloud } from './exchange-ranges.ts'
+import { CLOUDS } from '../microsoft/clouds.ts'
+import type { Cloud } from '../microsoft/clouds.ts'
+import { endpointListUrl, parseEndpointList, REFRESH_EVERY_MS } from './exchange-ranges.ts'
 
 export interface RefreshDeps {
   readonly db: Db

@@ -95,7 +95,8 @@ export async function rotateMarker(
       ? { ...before, token: newMarkerToken(), previousToken: before.token }
       : { ...before, secret: newSecret(), previousSecret: before.secret }
   const sealed = await sealMarker(tx, sealer, place, after)
-  await sql`update relay_marker set keys_sealed = ${sealed}
+  await sql`update relay_marker
+               set keys_sealed = ${sealed}, version = version + 1, ${sql.ref(what === 'token' ? 'token_at' : 'secret_at')} = ${now}
              where organisation_id = ${place.organisation} and project_id = ${place.project}`.execute(tx)
 }
 
@@ -199,8 +200,14 @@ const ofTenant = (place: ProjectPlace, tenant: TenantId, direction: 'out' | 'in'
 // ── Nonces ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Made for one validation or probe. The caller bumps the settings version. @returns it, for the address */
-export async function addNonce(tx: Tx, sealer: Sealer, place: ProjectPlace, until: Date, now: Date): Promise<string> {
-  const id = newId('nonce')
+export async function addNonce(
+  tx: Tx,
+  sealer: Sealer,
+  place: ProjectPlace,
+  until: Date,
+  now: Date,
+  id = newId('nonce'),
+): Promise<string> {
   const nonce = randomBytes(16).toString('hex')
   const { purpose, context } = placeInRow(NONCE_COLUMN, [id])
   const sealed = await sealer.seal(tx, place, purpose, context, Buffer.from(nonce))
@@ -211,6 +218,16 @@ export async function addNonce(tx: Tx, sealer: Sealer, place: ProjectPlace, unti
   await sql`insert into relay_nonce (organisation_id, project_id, id, nonce_sealed, created_at, expires_at)
             values (${place.organisation}, ${place.project}, ${id}, ${sealed}, ${now}, ${until})`.execute(tx)
   return nonce
+}
+
+/** Those out of date. @returns how many went, at most `limit` */
+export function sweepNonces(tx: Tx, organisation: OrganisationId, now: Date, limit: number): Promise<number> {
+  return countOf(
+    tx,
+    sql`delete from relay_nonce where (organisation_id, project_id, id) in (
+          select organisation_id, project_id, id from relay_nonce
+           where organisation_id = ${organisation} and expires_at <= ${now} limit ${limit})`,
+  )
 }
 
 /** Those in date. */

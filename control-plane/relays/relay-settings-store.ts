@@ -1,6 +1,6 @@
 // Settings documents in Postgres, every version kept, and the rest that relays' settings are made of.
 import { sql } from 'kysely'
-import { rowOf, rowsOf } from '../db/database.ts'
+import { countOf, rowOf, rowsOf } from '../db/database.ts'
 import type { Tx } from '../db/database.ts'
 import type { PageRequest } from '../http/page.ts'
 import type { OrganisationId, ProjectId, TenantId } from '../ids.ts'
@@ -74,6 +74,28 @@ export async function addSettings(
   await sql`insert into relay_settings (organisation_id, project_id, version, document, created_at, created_by)
             values (${organisation}, ${project}, ${version}, ${JSON.stringify(document)}::jsonb, ${createdAt}, ${createdBy})`.execute(
     tx,
+  )
+}
+
+/**
+ * Documents that another one took the place of before that time, but for those that a relay still works by.
+ * @returns how many went, at most `limit`
+ */
+export function sweepSettings(tx: Tx, organisation: OrganisationId, before: Date, limit: number): Promise<number> {
+  return countOf(
+    tx,
+    sql`delete from relay_settings where (organisation_id, project_id, version) in (
+          select s.organisation_id, s.project_id, s.version from relay_settings s
+           cross join lateral (
+             select n.version, n.created_at from relay_settings n
+              where n.organisation_id = s.organisation_id and n.project_id = s.project_id and n.version > s.version
+              order by n.version limit 1) as next
+           where s.organisation_id = ${organisation} and next.created_at < ${before}
+             and not exists (
+               select from relay r
+                where r.organisation_id = s.organisation_id and r.project_id = s.project_id and r.state <> 'revoked'
+                  and r.settings_version >= s.version and r.settings_version < next.version)
+           limit ${limit})`,
   )
 }
 

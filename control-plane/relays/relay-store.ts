@@ -6,7 +6,7 @@ import type { Tx } from '../db/database.ts'
 import type { PageRequest } from '../http/page.ts'
 import type { OrganisationId, ProjectId, RelayId } from '../ids.ts'
 import { LIVE_MS } from './relay.ts'
-import type { Relay, RelayIdentity, RelayPlace, RelayState } from './relay.ts'
+import type { FleetMember, Relay, RelayIdentity, RelayPlace, RelayState } from './relay.ts'
 
 export interface NewRelay extends RelayPlace {
   readonly name: string
@@ -184,6 +184,35 @@ export async function listSilentRelays(tx: Tx, now: number, limit: number): Prom
          order by seen_at limit ${limit}`,
   )
   return rows.map((row) => ({ organisation: row.organisation_id, project: row.project_id, relay: row.id }))
+}
+
+/** All that are not revoked, of all organisations, with what their projects are at. The scope has purpose `reconcile`. */
+export async function listFleet(tx: Tx): Promise<FleetMember[]> {
+  const rows = await rowsOf<{
+    id: RelayId
+    seen_at: Date
+    snapshot_version: number | null
+    mapping_revision: number | null
+    refused_version: number | null
+    wanted_version: number
+    wanted_revision: number
+  }>(
+    tx,
+    sql`select r.id, r.seen_at, r.snapshot_version, r.mapping_revision, r.refused_version,
+               p.snapshot_version as wanted_version, p.mapping_revision as wanted_revision
+          from relay r join project p on p.organisation_id = r.organisation_id and p.id = r.project_id
+         where r.state <> 'revoked'`,
+  )
+  return rows.map((row) => ({
+    relay: row.id,
+    seenAt: row.seen_at,
+    held:
+      row.snapshot_version === null
+        ? undefined
+        : { version: row.snapshot_version, revision: row.mapping_revision ?? 0 },
+    refusedVersion: row.refused_version ?? undefined,
+    wanted: { snapshotVersion: row.wanted_version, mappingRevision: row.wanted_revision },
+  }))
 }
 
 /** @returns false when it was heard from meanwhile, or another process was faster */

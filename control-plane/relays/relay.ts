@@ -88,3 +88,44 @@ export function commonlyApplied(live: readonly (HeldSnapshot | undefined)[]): Pr
   const least = (member: 'version' | 'revision' | 'settings') => Math.min(...live.map((held) => held?.[member] ?? 0))
   return { snapshotVersion: least('version'), mappingRevision: least('revision'), settingsVersion: least('settings') }
 }
+
+/** One relay that is not revoked, as it is counted. */
+export interface FleetMember {
+  readonly relay: RelayId
+  readonly seenAt: Date
+  /** Snapshot version and mapping revision of its last report; undefined: it has not reported yet. */
+  readonly held: { readonly version: number; readonly revision: number } | undefined
+  readonly refusedVersion: number | undefined
+  readonly wanted: Pick<ProjectVersions, 'snapshotVersion' | 'mappingRevision'>
+}
+
+export const STANDINGS = ['current', 'behind', 'refused', 'ahead', 'silent'] as const
+/**
+ * - `refused`: it has told why it doesn't take the version that it is to have
+ * - `ahead`: it has what was never made here: an older state of the database is in force, and it is told nothing
+ * - `silent`: not heard from in the last 5 minutes
+ */
+export type FleetStanding = (typeof STANDINGS)[number]
+
+export function fleetStanding({ seenAt, held, refusedVersion, wanted }: FleetMember, now: number): FleetStanding {
+  if (now - seenAt.getTime() > LIVE_MS) return 'silent'
+  if (held === undefined) return 'behind'
+  if (held.version > wanted.snapshotVersion || held.revision > wanted.mappingRevision) return 'ahead'
+  if (held.version === wanted.snapshotVersion) return 'current'
+  return refusedVersion === wanted.snapshotVersion ? 'refused' : 'behind'
+}
+
+/** @returns how many stand how, and of those behind by id which version they have */
+export function judgeFleet(
+  fleet: readonly FleetMember[],
+  now: number,
+): { readonly counts: Readonly<Record<FleetStanding, number>>; readonly behind: ReadonlyMap<string, string> } {
+  const counts = { current: 0, behind: 0, refused: 0, ahead: 0, silent: 0 }
+  const behind = new Map<string, string>()
+  for (const member of fleet) {
+    const standing = fleetStanding(member, now)
+    counts[standing]++
+    if (standing === 'behind') behind.set(member.relay, String(member.held?.version ?? ''))
+  }
+  return { counts, behind }
+}

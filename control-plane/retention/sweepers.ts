@@ -1,10 +1,15 @@
 // What goes by the clock of that which is common to all features: events, deliveries, finished operations, kept answers, failed jobs; audit
-// payloads and sessions by their own stores. Message days, relay tokens and the like are on the lists of their features. (PR-4)
+// payloads, sessions, and what relays and tables leave behind by their own stores. (PR-4)
 import { sql } from 'kysely'
 import { redactAudit } from '../audit/audit-store.ts'
 import { sweepSessions } from '../access/session-store.ts'
 import { countOf, setScope } from '../db/database.ts'
-import { loadSettings } from '../organisations/organisation-store.ts'
+import type { ProjectId } from '../ids.ts'
+import { sweepRevisions } from '../mapping/revision-store.ts'
+import { loadSettings, projectIdsOf } from '../organisations/organisation-store.ts'
+import { sweepEnrolments } from '../relays/enrolment-store.ts'
+import { sweepNonces } from '../relays/relay-secret-store.ts'
+import { sweepSettings } from '../relays/relay-settings-store.ts'
 import { sweepMessages } from '../messages/message-store.ts'
 import { sweepEvents } from '../events/event-store.ts'
 import { sweepDeliveries } from '../webhooks/delivery-store.ts'
@@ -15,6 +20,8 @@ const DAY_MS = 86_400_000
 const KEEP_EVENTS_MS = DAY_MS
 const KEEP_KEYS_MS = DAY_MS
 const KEEP_DAYS_MS = 30 * DAY_MS
+/** Of tables and settings: what was in force then, and by whom. As long as audit payloads by default. */
+export const KEEP_HISTORY_MS = 400 * DAY_MS
 
 export const commonSweepers: readonly Sweeper[] = [
   {
@@ -90,6 +97,41 @@ export const commonSweepers: readonly Sweeper[] = [
         const { retention } = await loadSettings(tx, organisation)
         return redactAudit(tx, organisation, new Date(now - retention.auditDays * DAY_MS), now)
       }),
+  },
+  {
+    name: 'relayEnrolments',
+    of: 'organisations',
+    sweep: (context) =>
+      sweepInBatches(context, (tx, limit) =>
+        sweepEnrolments(tx, context.organisation, new Date(context.now - KEEP_DAYS_MS), limit),
+      ),
+  },
+  {
+    name: 'relaySettings',
+    of: 'organisations',
+    sweep: (context) =>
+      sweepInBatches(context, (tx, limit) =>
+        sweepSettings(tx, context.organisation, new Date(context.now - KEEP_HISTORY_MS), limit),
+      ),
+  },
+  {
+    name: 'relayNonces',
+    of: 'organisations',
+    sweep: (context) =>
+      sweepInBatches(context, (tx, limit) => sweepNonces(tx, context.organisation, new Date(context.now), limit)),
+  },
+  {
+    name: 'mappingRevisions',
+    of: 'organisations',
+    async sweep({ organisation, change, signal, now }) {
+      const before = new Date(now - KEEP_HISTORY_MS)
+      let swept = 0
+      for (const project of await change((tx) => projectIdsOf(tx, organisation))) {
+        const place = { organisation, project: project as ProjectId }
+        swept += await sweepInBatches({ change, signal }, (tx, limit) => sweepRevisions(tx, place, before, limit))
+      }
+      return swept
+    },
   },
   {
     name: 'sessions',

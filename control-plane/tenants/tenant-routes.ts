@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { callerName, callerOf } from '../access/caller.ts'
 import type { Tx } from '../db/database.ts'
 import { publishEvent } from '../db/outbox.ts'
+import { requestFindings } from '../findings/finding-run-store.ts'
 import { pageOf, pageQuery, parsePage, toPage } from '../http/page.ts'
 import { badRequest, notFound, Problem } from '../http/problem.ts'
 import { route } from '../http/route.ts'
@@ -12,6 +13,7 @@ import type { OrganisationId, ProjectId } from '../ids.ts'
 import { lockOrganisation } from '../organisations/organisation-store.ts'
 import { existingProject } from '../projects/existing-project.ts'
 import { bumpSnapshot } from '../projects/relay-visible.ts'
+import { deleteConsent, findConsent } from './consent-store.ts'
 import { demandMappedInside } from './mapped-domains.ts'
 import {
   changeBody,
@@ -27,7 +29,7 @@ import {
 } from './tenant.ts'
 import type { Tenant } from './tenant.ts'
 import {
-  claimTenant,
+  canClaimTenant,
   deleteTenant,
   findTenant,
   insertTenant,
@@ -99,7 +101,8 @@ const registerRoute = route({
       const clash = clashOf(tenant, others)
       if (clash !== undefined) throw new Problem('tenant-registered', { member: clash })
       demandOwnDomains(tenant, others)
-      if (!(await claimTenant(tx, organisation, entraTenantId))) throw new Problem('tenant-taken')
+      // It becomes the organisation's with the proof of its administrator (EC-3): registering alone takes it from nobody.
+      if (!(await canClaimTenant(tx, organisation, entraTenantId))) throw new Problem('tenant-taken')
       await bumpSnapshot(tx, organisation, place.project, 'settings')
       await insertTenant(tx, place, tenant, callerName(callerOf(caller)))
       await demandMappedInside(tx, place)
@@ -143,7 +146,7 @@ const changeRoute = route({
   body: changeBody,
   ifMatch: 'optional',
   responses: { 200: { description: 'Changed', schema: tenantSchema } },
-  problems: ['domain-taken', 'domain-in-use', 'deletion-pending'],
+  problems: ['conflict', 'domain-taken', 'domain-in-use', 'deletion-pending'],
   handler: ({ change, organisation, project, params: { tenant: text }, body, checkVersion }) =>
     change('tenant.changed', async (tx) => {
       const place = placeOf(organisation, project)
@@ -163,7 +166,13 @@ const changeRoute = route({
         version: before.version + 1,
       }
       demandOwnDomains(after, await listTenants(tx, place))
+      const consent = await findConsent(tx, place, after.id)
+      if (body.acceptedDomains !== undefined && consent?.connectedAt !== undefined)
+        throw new Problem('conflict', { detail: 'The tenant is connected, and names its domains itself.' })
       await updateTenant(tx, place, after)
+      // Another application is another consent.
+      if (after.appModel !== before.appModel || after.clientId !== before.clientId)
+        await deleteConsent(tx, place, after.id)
       if (changesRelays(before, after)) {
         await bumpSnapshot(tx, organisation, place.project, 'settings')
         await demandMappedInside(tx, place)
@@ -203,6 +212,7 @@ const removeRoute = route({
       await demandMappedInside(tx, place)
       await releaseClaims(tx, organisation)
       await publishEvent(tx, place, 'tenant.removed', { tenant: before.id })
+      await requestFindings(tx, place)
       return {
         answer: { status: 204 },
         object: before.id,

@@ -58,7 +58,7 @@ export async function findTenant(
   return row && toTenant(row)
 }
 
-/** The organisation's claim on it must be there. @param by  `callerName` */
+/** @param by  `callerName` */
 export async function insertTenant(tx: Tx, place: ProjectPlace, tenant: Tenant, by: string): Promise<void> {
   await sql`
     insert into tenant_connection (organisation_id, project_id, id, side, label, name, cloud, entra_tenant_id, app_model, client_id,
@@ -95,6 +95,15 @@ export async function claimTenant(tx: Tx, organisation: OrganisationId, entraTen
     sql`select 1 from tenant_claim where organisation_id = ${organisation} and entra_tenant_id = ${entraTenantId}`,
   )
   return row !== undefined
+}
+
+/** Whether `claimTenant` would do. Lock the organisation before. */
+export async function canClaimTenant(tx: Tx, organisation: OrganisationId, entraTenantId: string): Promise<boolean> {
+  const mine = sql`organisation_id = ${organisation} and entra_tenant_id = ${entraTenantId}`
+  if ((await rowOf(tx, sql`select 1 from tenant_claim where ${mine}`)) !== undefined) return true
+  const isFree = await claimTenant(tx, organisation, entraTenantId)
+  if (isFree) await sql`delete from tenant_claim where ${mine}`.execute(tx)
+  return isFree
 }
 
 /** Gives up claims on tenants that no project of the organisation has any more. Lock the organisation before. */

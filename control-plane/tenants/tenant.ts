@@ -4,9 +4,9 @@ import { z } from 'zod'
 import { normaliseDomain } from '../../rewrite-rules/index.ts'
 import { guid, readableText, time } from '../http/values.ts'
 import type { TenantId } from '../ids.ts'
+import { CLOUDS } from '../microsoft/clouds.ts'
+import type { Cloud } from '../microsoft/clouds.ts'
 
-export const CLOUDS = ['global', 'gcc-high', 'dod', 'china'] as const
-export type Cloud = (typeof CLOUDS)[number]
 export const MAX_TENANTS = 50
 /** Microsoft: a tenant holds 5,000 domains at most ("Microsoft Entra service limits and restrictions"). */
 const MAX_DOMAINS = 5_000

@@ -13,6 +13,7 @@ import { placeInRow } from '../keys/sealed-columns.ts'
 import type { Sealer } from '../keys/sealer.ts'
 import { messageOf, PING } from './delivery.ts'
 import type { Delivery } from './delivery.ts'
+import type { DeliveryFigures } from './delivery-figures.ts'
 import { findDelivery, noteAttempt, setUndeliverable } from './delivery-store.ts'
 import { PREVIOUS_SECRET_COLUMN, resendWaitMs, restMs, SECRET_COLUMN, signMessage } from './webhook.ts'
 import type { Webhook } from './webhook.ts'
@@ -21,6 +22,7 @@ import { disable, findSecrets, findWebhookById, letRest, noteFailure, noteSucces
 export interface DeliverDeps {
   readonly outbound: OutboundDeps
   readonly sealer: Sealer
+  readonly figures: DeliveryFigures
   readonly log: Log
   /** ms since the epoch */
   readonly now: () => number
@@ -58,6 +60,7 @@ async function deliver(job: JobContext, delivery: Delivery, webhook: Webhook, de
     throw new RetryLater(rest + resendWaitMs(1, deps.random()))
   const result = await post(job, delivery, webhook, deps)
   if (result.kind === 'delivered') {
+    deps.figures.noted('webhook', 'delivered')
     return job.finish(async (tx) => {
       await noteAttempt(tx, 'webhook_delivery', delivery, {
         state: 'delivered',
@@ -79,6 +82,8 @@ async function deliver(job: JobContext, delivery: Delivery, webhook: Webhook, de
   const waitMs = resendWaitMs(delivery.attempts + 1, deps.random())
   const isLast = fault === 'gone' || delivery.type === PING || now + waitMs > delivery.retryUntil.getTime()
   const at = new Date(now)
+  // Whoever sends a ping sees what came of it.
+  if (delivery.type !== PING) deps.figures.noted('webhook', isLast ? 'failed' : 'put-off')
   if (!isLast) {
     await job.change(async (tx) => {
       await noteAttempt(tx, 'webhook_delivery', delivery, { state: 'pending', fault, status, at })

@@ -36,34 +36,11 @@ const SMTP_PORT = 587
 const SMTPS_PORT = 465
 const ANY = { allows: () => true, lists: () => true }
 
-export function createMailer({ url, from, resolve, ca }: MailerDeps): Mailer {
-  const { protocol, hostname, port, username, password } = new URL(url)
-  const host = hostname.replace(/^\[|\]$/g, '')
-  const isSecure = protocol === 'smtps:'
-  const isLocal = host === 'localhost' || host === '::1' || host.startsWith('127.')
+export function createMailer(deps: MailerDeps): Mailer {
   return async ({ messageId, to, subject, text }) => {
+    const { from } = deps
     try {
-      const address = await pinAddress(host, { rules: ANY, ...(resolve === undefined ? {} : { resolve }) })
-      const transport = createTransport({
-        host: address,
-        port: port === '' ? (isSecure ? SMTPS_PORT : SMTP_PORT) : Number(port),
-        secure: isSecure,
-        requireTLS: !isSecure && !isLocal,
-        ignoreTLS: !isSecure && isLocal,
-        tls: {
-          ...(isIP(host) === 0 ? { servername: host } : {}),
-          minVersion: 'TLSv1.2',
-          ...(ca === undefined ? {} : { ca }),
-        },
-        ...(username === ''
-          ? {}
-          : { auth: { user: decodeURIComponent(username), pass: decodeURIComponent(password) } }),
-        connectionTimeout: TIMEOUT_MS,
-        greetingTimeout: TIMEOUT_MS,
-        socketTimeout: TIMEOUT_MS,
-        disableFileAccess: true,
-        disableUrlAccess: true,
-      })
+      const transport = await openTransport(deps)
       const { rejected } = await transport.sendMail({
         from,
         // Each sees only himself: they need not know of each other.
@@ -81,18 +58,61 @@ export function createMailer({ url, from, resolve, ca }: MailerDeps): Mailer {
   }
 }
 
+/** Connects, raises TLS and signs in as a message would, and sends none. @returns why that failed; undefined: it did not */
+export async function probeMailServer(deps: MailerDeps, timeoutMs = TIMEOUT_MS): Promise<string | undefined> {
+  try {
+    const transport = await openTransport(deps, timeoutMs)
+    await transport.verify()
+    return undefined
+  } catch (error) {
+    return faultOf(error)
+  }
+}
+
+async function openTransport({ url, resolve, ca }: MailerDeps, timeoutMs = TIMEOUT_MS) {
+  const { protocol, hostname, port, username, password } = new URL(url)
+  const host = hostname.replace(/^\[|\]$/g, '')
+  const isSecure = protocol === 'smtps:'
+  const isLocal = host === 'localhost' || host === '::1' || host.startsWith('127.')
+  const address = await pinAddress(host, { rules: ANY, ...(resolve === undefined ? {} : { resolve }) })
+  return createTransport({
+    host: address,
+    port: port === '' ? (isSecure ? SMTPS_PORT : SMTP_PORT) : Number(port),
+    secure: isSecure,
+    requireTLS: !isSecure && !isLocal,
+    ignoreTLS: !isSecure && isLocal,
+    tls: {
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      minVersion: 'TLSv1.2',
+      ...(ca === undefined ? {} : { ca }),
+    },
+    ...(username === '' ? {} : { auth: { user: decodeURIComponent(username), pass: decodeURIComponent(password) } }),
+    connectionTimeout: timeoutMs,
+    greetingTimeout: timeoutMs,
+    socketTimeout: timeoutMs,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  })
+}
+
 /** Only a definite answer about sender, recipients or message is final; TLS and passwords are for the operator to set right. */
 function judge(error: unknown): MailResult {
-  const replyCode = error instanceof Error && 'responseCode' in error ? Number(error.responseCode) : 0
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
   const isOfMessage = code === 'EENVELOPE' || code === 'EMESSAGE'
-  if (replyCode >= 500 && isOfMessage) return { kind: 'refused', fault: `smtp-${replyCode}` }
-  const fault =
-    replyCode > 0
-      ? `smtp-${replyCode}`
-      : code
-          .toLowerCase()
-          .replace(/[^a-z0-9-]/g, '')
-          .slice(0, 30)
-  return { kind: 'later', fault }
+  if (replyCodeOf(error) >= 500 && isOfMessage) return { kind: 'refused', fault: faultOf(error) }
+  return { kind: 'later', fault: faultOf(error) }
+}
+
+const replyCodeOf = (error: unknown): number =>
+  error instanceof Error && 'responseCode' in error ? Number(error.responseCode) : 0
+
+/** The server's reply code, or a name of the system; never its words. */
+function faultOf(error: unknown): string {
+  const replyCode = replyCodeOf(error)
+  if (replyCode > 0) return `smtp-${replyCode}`
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+  return code
+    .toLowerCase()
+    .replace(/[^a-z0-9-]/g, '')
+    .slice(0, 30)
 }

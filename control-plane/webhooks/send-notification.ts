@@ -7,6 +7,7 @@ import { GiveUp, RetryLater } from '../jobs/retry.ts'
 import { KeyServiceUnavailable } from '../keys/key-provider.ts'
 import type { Sealer } from '../keys/sealer.ts'
 import { PING } from './delivery.ts'
+import type { DeliveryFigures } from './delivery-figures.ts'
 import { findDelivery, noteAttempt, setUndeliverable } from './delivery-store.ts'
 import type { Mailer } from './mailer.ts'
 import { mailOf } from './notification.ts'
@@ -19,6 +20,7 @@ export interface SendNotificationDeps {
   readonly mailer: Mailer | undefined
   readonly sealer: Sealer
   readonly publicUrl: URL
+  readonly figures: DeliveryFigures
   readonly log: Log
   /** ms since the epoch */
   readonly now: () => number
@@ -29,7 +31,7 @@ export interface SendNotificationDeps {
 const KEY_SERVICE_WAIT_MS = 60_000
 
 export function sendNotificationJob(deps: SendNotificationDeps): JobHandler {
-  const { mailer, sealer, publicUrl, log, random } = deps
+  const { mailer, sealer, publicUrl, figures, log, random } = deps
   return {
     async run(job) {
       const id = parseId('delivery', job.object)
@@ -50,8 +52,10 @@ export function sendNotificationJob(deps: SendNotificationDeps): JobHandler {
           : !notification.isEnabled && delivery.type !== PING
             ? 'disabled'
             : undefined
-      if (mailer === undefined || fault !== undefined)
+      if (mailer === undefined || fault !== undefined) {
+        if (fault === 'no-mail-server' && delivery.type !== PING) figures.noted('notification', 'failed')
         return job.finish((tx) => setUndeliverable(tx, 'notification_delivery', delivery, fault ?? '', at))
+      }
       const to = await job
         .read((tx) => openRecipients(tx, notification, sealer))
         .catch((error: unknown) => {
@@ -64,6 +68,7 @@ export function sendNotificationJob(deps: SendNotificationDeps): JobHandler {
         ...mailOf(delivery, publicUrl),
       })
       if (result.kind === 'sent') {
+        figures.noted('notification', 'delivered')
         const refused = result.refused === 0 ? undefined : `refused-${result.refused}`
         return job.finish((tx) =>
           noteAttempt(tx, 'notification_delivery', delivery, { state: 'delivered', fault: refused, at }),
@@ -71,7 +76,9 @@ export function sendNotificationJob(deps: SendNotificationDeps): JobHandler {
       }
       log.info('notification.not_sent', { notification: notification.id, delivery: delivery.id, fault: result.fault })
       const waitMs = resendWaitMs(delivery.attempts + 1, random())
-      if (result.kind === 'refused' || delivery.type === PING || now + waitMs > delivery.retryUntil.getTime())
+      const isLast = result.kind === 'refused' || delivery.type === PING || now + waitMs > delivery.retryUntil.getTime()
+      if (delivery.type !== PING) figures.noted('notification', isLast ? 'failed' : 'put-off')
+      if (isLast)
         return job.finish((tx) =>
           noteAttempt(tx, 'notification_delivery', delivery, { state: 'failed', fault: result.fault, at }),
         )

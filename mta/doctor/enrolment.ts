@@ -9,8 +9,8 @@ import type { HeldSnapshot } from '../mapping/next-snapshot.ts'
 import { SnapshotCopy } from '../mapping/snapshot-copy.ts'
 import type { EnrolledSettings, Settings } from '../settings.ts'
 import { loadSpoolKey } from '../spool/keys.ts'
-import { fault, ok, warning } from './finding.ts'
-import type { Finding } from './finding.ts'
+import { fault, ok, warning } from '../../common/doctor/finding.ts'
+import type { Finding } from '../../common/doctor/finding.ts'
 
 export type EnrolmentFacts =
   | { readonly kind: 'none'; readonly hasCode: boolean }

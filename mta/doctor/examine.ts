@@ -8,23 +8,19 @@ import { hasControlPlane, loadSettings, SettingsFault } from '../settings.ts'
 import type { Settings } from '../settings.ts'
 import { faultText } from '../settings-fault.ts'
 import { Disk } from '../spool/disk.ts'
-import { judgeCertificate, observeCertificate } from './certificates.ts'
-import type { CertificateFile } from './certificates.ts'
+import { judgeCertificate, observeCertificate } from '../../common/doctor/certificates.ts'
+import type { CertificateFile } from '../../common/doctor/certificates.ts'
 import { judgeEnrolment, observeEnrolment, withProject } from './enrolment.ts'
 import type { EnrolmentFacts } from './enrolment.ts'
-import { judgeFile, judgeSpoolFiles, observeFile, observeSpoolFiles } from './files.ts'
-import { fault, ok, warning } from './finding.ts'
-import type { Finding } from './finding.ts'
-import { judgeInstallation, observeInstallation } from './installation.ts'
-import { holderOf, judgeMachine, observeMachine } from './machine.ts'
+import { observeFile } from '../../common/doctor/files.ts'
+import { judgeFile, judgeSpoolFiles, observeSpoolFiles } from './files.ts'
+import { fault, ok, warning } from '../../common/doctor/finding.ts'
+import type { Finding } from '../../common/doctor/finding.ts'
+import { judgeMachine, observeMachine } from '../../common/doctor/machine.ts'
+import { holderOf } from './holder.ts'
 import { judgeExposure, judgeListener, judgeNextHop, observeNextHop, observePort } from './network.ts'
 import { countQuarantined, judgeKey, judgeQuarantine, judgeRoom, observeKey } from './spool-state.ts'
 import { judgeRunning, judgeTable, observeRunning, observeTable } from './table-state.ts'
-
-/** @param root  of the checkout or image */
-export async function examineInstallation(root: string): Promise<Finding[]> {
-  return judgeInstallation(await observeInstallation(root))
-}
 
 export async function examineRelay(configFile: string, now: () => number): Promise<Finding[]> {
   let settings: Settings

@@ -1,13 +1,10 @@
 // Who may read and write the files of a relay. (OP-5, SF-7, KM-1)
-import { opendir, stat } from 'node:fs/promises'
+import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { codeOf, fault, ok, warning } from './finding.ts'
-import type { Finding } from './finding.ts'
-
-export type FileFacts =
-  | { readonly kind: 'there'; readonly mode: number; readonly uid: number; readonly modifiedAt: number }
-  | { readonly kind: 'missing' }
-  | { readonly kind: 'unreadable'; readonly code: string }
+import { observeFile } from '../../common/doctor/files.ts'
+import type { FileFacts } from '../../common/doctor/files.ts'
+import { fault, ok, warning } from '../../common/doctor/finding.ts'
+import type { Finding } from '../../common/doctor/finding.ts'
 
 /** - `secret`: nobody but its owner may read it; - `trusted`: nobody but its owner may write it */
 export type FileUse = 'secret' | 'trusted'
@@ -70,16 +67,6 @@ export function judgeFileAge(check: string, path: string, facts: FileFacts, now:
   return now - facts.modifiedAt > maxAgeMs
     ? warning(check, `${path} is ${days} days old`, 'compare it with its source, and write it again')
     : ok(check, `${path} is ${days} days old`)
-}
-
-export async function observeFile(path: string): Promise<FileFacts> {
-  try {
-    const { mode, uid, mtimeMs } = await stat(path)
-    return { kind: 'there', mode, uid, modifiedAt: mtimeMs }
-  } catch (error) {
-    const code = codeOf(error)
-    return code === 'ENOENT' ? { kind: 'missing' } : { kind: 'unreadable', code }
-  }
 }
 
 /** A spool can hold more files than anybody wants to wait for. */

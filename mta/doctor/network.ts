@@ -2,8 +2,8 @@
 import { lookup } from 'node:dns/promises'
 import { createConnection } from 'node:net'
 import { isAddress, isLoopback } from '../network-names.ts'
-import { codeOf, fault, ok, warning } from './finding.ts'
-import type { Finding } from './finding.ts'
+import { codeOf, fault, ok, warning } from '../../common/doctor/finding.ts'
+import type { Finding } from '../../common/doctor/finding.ts'
 
 export type PortFacts =
   /** `offersStartTls` is undefined when the conversation didn't get so far. */

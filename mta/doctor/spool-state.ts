@@ -8,8 +8,8 @@ import { readManifest } from '../spool/manifest.ts'
 import { QUARANTINE_DIRECTORY } from '../spool/quarantine.ts'
 import type { RoomLimits } from '../spool/room.ts'
 import { whyNoRoom } from '../spool/room.ts'
-import { codeOf, fault, ok, warning } from './finding.ts'
-import type { Finding } from './finding.ts'
+import { codeOf, fault, ok, warning } from '../../common/doctor/finding.ts'
+import type { Finding } from '../../common/doctor/finding.ts'
 
 export type KeyFacts =
   | { readonly kind: 'opens' }

@@ -2,8 +2,8 @@
 import { readTable } from '../mapping/read-table.ts'
 import { faultText, placesOf } from '../settings-fault.ts'
 import { TableFault } from '../../rewrite-rules/index.ts'
-import { codeOf, fault, ok, warning } from './finding.ts'
-import type { Finding } from './finding.ts'
+import { codeOf, fault, ok, warning } from '../../common/doctor/finding.ts'
+import type { Finding } from '../../common/doctor/finding.ts'
 
 export type TableFacts =
   | {

@@ -5,6 +5,7 @@ import type { Asked, Decision } from './authorize.ts'
 import type { EntraState } from './entra-state.ts'
 import type { Fault } from './faults.ts'
 import type { HostileToken } from './hostile-tokens.ts'
+import type { AppSeed } from './seed.ts'
 import type { Answer } from './reply.ts'
 
 export class EntraControl {
@@ -33,7 +34,7 @@ export class EntraControl {
 
   /** @param user  user principal name */
   setEnabled(user: string, isEnabled: boolean): void {
-    this.#state.directory.personByName(user).isEnabled = isEnabled
+    this.#state.directory.setEnabled(user, isEnabled)
   }
 
   /** As `revokeSignInSessions`: refresh tokens and browser sessions of this person end. */
@@ -50,6 +51,46 @@ export class EntraControl {
   withdrawConsent(tenant: string, clientId: string): void {
     const { directory } = this.#state
     directory.withdrawConsent(directory.tenant(tenant).id, directory.app(clientId))
+  }
+
+  /** Switches the application off, or on again, for one tenant. @throws EntraError 700016 when that doesn't know it */
+  setAppEnabled(tenant: string, clientId: string, isEnabled: boolean): void {
+    const { directory } = this.#state
+    directory.setPrincipalState(directory.tenant(tenant).id, directory.app(clientId), { isDisabled: !isEnabled })
+  }
+
+  /** As a Conditional Access policy for workload identities does. @throws EntraError 700016 */
+  blockApp(tenant: string, clientId: string, isBlocked: boolean): void {
+    const { directory } = this.#state
+    directory.setPrincipalState(directory.tenant(tenant).id, directory.app(clientId), { isBlocked })
+  }
+
+  /** @throws ControlFault; EntraError 90002 when its home is no tenant */
+  registerApp(seed: AppSeed): void {
+    const { directory } = this.#state
+    const homeTenant = directory.tenant(seed.homeTenant).id
+    directory.changeRegistrations((registrations) => registrations.register({ ...seed, homeTenant }))
+  }
+
+  /** What the application asks for at the next consent; what was granted stays. */
+  setPermissions(clientId: string, permissions: Readonly<Record<string, readonly string[]>>): void {
+    const { directory } = this.#state
+    const app = directory.app(clientId)
+    directory.changeRegistrations((registrations) => registrations.setPermissions(app, permissions))
+  }
+
+  /** As an administrator uploads it. @param pem  X.509. @returns thumbprints in hexadecimal. @throws ControlFault when it is none */
+  addCertificate(clientId: string, pem: string): { sha1: string; sha256: string } {
+    const { directory } = this.#state
+    const app = directory.app(clientId)
+    return directory.changeRegistrations((registrations) => registrations.addCertificate(app, pem))
+  }
+
+  /** @param thumbprint  SHA-1 or SHA-256, in hexadecimal. @throws ControlFault */
+  removeCertificate(clientId: string, thumbprint: string): void {
+    const { directory } = this.#state
+    const app = directory.app(clientId)
+    directory.changeRegistrations((registrations) => registrations.removeCertificate(app, thumbprint))
   }
 
   /** Puts a new key into the tenant's key set; it signs nothing before `useNewestKey`. */

@@ -1,15 +1,14 @@
 // The directories of all tenants: people, applications, and which application a tenant has let in. What an administrator changes here takes
 // effect as in Entra: revocation at once, a consent only after it has spread (microsoft-365.md §2.3).
-import { X509Certificate, createHash } from 'node:crypto'
 import { EntraError } from './entra-error.ts'
+import { Registrations } from './registrations.ts'
+import type { RegisteredApp } from './registrations.ts'
 import type { AppSeed, EntraSeed, TenantSeed, UserSeed } from './seed.ts'
+import { ServicePrincipals } from './service-principals.ts'
+import type { ConsentDelays, KeptPrincipals, Roles } from './service-principals.ts'
 
-export interface ConsentDelays {
-  /** Until the service principal is found: before, AADSTS700016. */
-  readonly principalMs: number
-  /** Until tokens carry the roles: before, they are issued without, so that the resource answers 403. */
-  readonly rolesMs: number
-}
+export type { ConsentDelays } from './service-principals.ts'
+export type { AppCertificate, RegisteredApp } from './registrations.ts'
 
 export interface Tenant extends TenantSeed {
   readonly people: ReadonlyMap<string, Person>
@@ -22,62 +21,58 @@ export interface Person extends UserSeed {
   sessionGeneration: number
 }
 
-export interface RegisteredApp extends AppSeed {
-  readonly credentials: readonly AppCertificate[]
-}
-
-export interface AppCertificate {
-  readonly certificate: X509Certificate
-  /** base64url of the DER's hash, as `x5t#S256` and `x5t` carry it. */
-  readonly sha256: string
-  readonly sha1: string
-}
-
-interface ServicePrincipal {
-  readonly visibleFromMs: number
-  /** undefined: nobody has consented to application permissions. */
-  readonly rolesFromMs: number | undefined
+/** What outlives a restart. Sessions, codes, refresh tokens and signing keys don't: everybody signs in anew. */
+export interface EntraKept {
+  readonly apps: readonly AppSeed[]
+  readonly principals: KeptPrincipals
+  /** People who were switched on or off since the seed: object id, and whether they are on. */
+  readonly switched: readonly (readonly [string, boolean])[]
 }
 
 /** Paths that stand for no tenant in particular. */
 export const SHARED_PATHS: readonly string[] = ['common', 'organizations']
 
+/** Microsoft's own, in every tenant: a token for them is issued to anybody, without roles if need be. */
+const RESOURCES: readonly string[] = ['https://graph.microsoft.com', 'https://outlook.office365.com']
+
+/** Of this Entra. A tenant of another cloud is known by name, so that it can be told where it belongs. */
+const CLOUD = 'global'
+
 export class Directory {
   readonly #tenants = new Map<string, Tenant>()
-  readonly #apps = new Map<string, RegisteredApp>()
-  readonly #principals = new Map<string, ServicePrincipal>()
-  readonly #delays: ConsentDelays
-  readonly #nowMs: () => number
+  readonly #peopleByName = new Map<string, Person>()
+  readonly #switched: Map<string, boolean>
+  readonly #registrations: Registrations
+  readonly #principals: ServicePrincipals
+  readonly #onChange: (kept: EntraKept) => void
 
   /** @throws when a certificate of the seed is not one */
-  constructor(seed: EntraSeed, delays: ConsentDelays, nowMs: () => number) {
-    this.#delays = delays
-    this.#nowMs = nowMs
-    for (const tenant of seed.tenants) {
-      const people = tenant.users.map((user): [string, Person] => [
-        user.oid,
-        { ...user, tenantId: tenant.id, isEnabled: true, sessionGeneration: 0 },
-      ])
-      this.#tenants.set(tenant.id, { ...tenant, people: new Map(people) })
-    }
-    for (const app of seed.apps) {
-      this.#apps.set(app.clientId, { ...app, credentials: app.certificates.map(readCertificate) })
-      this.#principals.set(principalKey(app.homeTenant, app.clientId), {
-        visibleFromMs: Number.NEGATIVE_INFINITY,
-        rolesFromMs: undefined,
-      })
-    }
+  constructor(
+    seed: EntraSeed,
+    delays: ConsentDelays,
+    nowMs: () => number,
+    { kept, onChange = () => {} }: { kept?: EntraKept | undefined; onChange?: (kept: EntraKept) => void } = {},
+  ) {
+    this.#onChange = onChange
+    this.#switched = new Map(kept?.switched)
+    for (const tenant of seed.tenants) this.#keepTenant(tenant)
+    this.#registrations = new Registrations(seed.apps, kept?.apps)
+    this.#principals = new ServicePrincipals(delays, nowMs, kept?.principals)
+    for (const { homeTenant, clientId } of seed.apps) this.#principals.make(homeTenant, clientId)
   }
 
   get tenants(): readonly Tenant[] {
-    return [...this.#tenants.values()]
+    return [...this.#tenants.values()].filter(isHere)
   }
 
-  /** @param name  GUID or domain. @throws EntraError 90002 */
+  /** @param name  GUID or domain. @throws EntraError 90002; 90038 when it belongs to another cloud */
   tenant(name: string): Tenant {
     const key = name.toLowerCase()
-    const found = this.#tenants.get(key) ?? this.tenants.find((tenant) => tenant.domain === key)
+    const found =
+      this.#tenants.get(key) ??
+      [...this.#tenants.values()].find(({ domain, otherDomains = [] }) => [domain, ...otherDomains].includes(key))
     if (found === undefined) throw new EntraError(90002)
+    if (!isHere(found)) throw new EntraError(90038)
     return found
   }
 
@@ -90,72 +85,127 @@ export class Directory {
 
   /** @param name  user principal name, in any case. @throws EntraError 50034 */
   personByName(name: string): Person {
-    for (const tenant of this.#tenants.values()) {
-      for (const person of tenant.people.values()) {
-        if (person.userPrincipalName.toLowerCase() === name.toLowerCase()) return person
-      }
-    }
-    throw new EntraError(50034)
+    const found = this.#peopleByName.get(name.toLowerCase())
+    if (found === undefined) throw new EntraError(50034)
+    return found
+  }
+
+  /** @throws EntraError 50034 */
+  setEnabled(name: string, isEnabled: boolean): void {
+    const person = this.personByName(name)
+    person.isEnabled = isEnabled
+    this.#switched.set(person.oid, isEnabled)
+    this.#changed()
   }
 
   /** @throws EntraError 700016 */
   app(clientId: string): RegisteredApp {
-    const found = this.#apps.get(clientId.toLowerCase())
+    const found = this.#registrations.find(clientId)
     if (found === undefined) throw new EntraError(700016)
     return found
   }
 
-  isRegisteredAddress(redirectUri: string): boolean {
-    return [...this.#apps.values()].some((app) => app.redirectUris.includes(redirectUri))
+  /** For an administrator's changes; what `change` gives. @throws what `change` throws, and then nothing is changed */
+  changeRegistrations<T>(change: (registrations: Registrations) => T): T {
+    const outcome = change(this.#registrations)
+    for (const { homeTenant, clientId } of this.#registrations.all()) this.#principals.make(homeTenant, clientId)
+    this.#changed()
+    return outcome
   }
 
-  /** Refuses an application that the tenant has not let in, or not yet. @throws EntraError 700016 */
+  isRegisteredAddress(redirectUri: string): boolean {
+    return this.#registrations.all().some((app) => app.redirectUris.includes(redirectUri))
+  }
+
+  /** Refuses an application that the tenant has not let in, or not yet, or no more. @throws EntraError 700016, 7000112 */
   requirePrincipal(tenantId: string, app: RegisteredApp): void {
-    const principal = this.#principals.get(principalKey(tenantId, app.clientId))
-    if (principal === undefined || principal.visibleFromMs > this.#nowMs()) throw new EntraError(700016)
+    this.#principals.require(tenantId, app.clientId)
+  }
+
+  /** @throws EntraError 53003 */
+  requireUnblocked(tenantId: string, app: RegisteredApp): void {
+    this.#principals.requireUnblocked(tenantId, app.clientId)
+  }
+
+  /** Whether resources still take its tokens. */
+  isLetIn(tenantId: string, clientId: string): boolean {
+    return this.#principals.isUsable(tenantId, clientId)
   }
 
   /** Lets a person of `tenantId` sign in to the application, with his own consent where the tenant allows it. @throws EntraError 700016, 90094 */
   admitUserOf(tenantId: string, app: RegisteredApp): void {
-    if (tenantId !== app.homeTenant && app.isMultiTenant !== true) throw new EntraError(700016)
-    const key = principalKey(tenantId, app.clientId)
-    const principal = this.#principals.get(key)
-    if (this.tenant(tenantId).allowsUserConsent === false && principal?.rolesFromMs === undefined)
-      throw new EntraError(90094)
-    if (principal === undefined) this.#principals.set(key, { visibleFromMs: this.#nowMs(), rolesFromMs: undefined })
+    requireAudience(tenantId, app)
+    const hasConsent = this.#principals.hasConsent(tenantId, app.clientId)
+    if (this.tenant(tenantId).allowsUserConsent === false && !hasConsent) throw new EntraError(90094)
+    if (this.#principals.make(tenantId, app.clientId)) this.#changed()
   }
 
   /** What an administrator of the tenant grants: every permission that the application asks for. @throws EntraError 700016 */
   consent(tenantId: string, app: RegisteredApp): void {
-    if (tenantId !== app.homeTenant && app.isMultiTenant !== true) throw new EntraError(700016)
-    const key = principalKey(tenantId, app.clientId)
-    const nowMs = this.#nowMs()
-    const known = this.#principals.get(key)
-    this.#principals.set(key, {
-      visibleFromMs: known?.visibleFromMs ?? nowMs + this.#delays.principalMs,
-      rolesFromMs: known?.rolesFromMs ?? nowMs + this.#delays.rolesMs,
-    })
+    requireAudience(tenantId, app)
+    this.#principals.grant(tenantId, app.clientId, app.permissions ?? {})
+    this.#changed()
   }
 
   withdrawConsent(tenantId: string, app: RegisteredApp): void {
-    this.#principals.delete(principalKey(tenantId, app.clientId))
+    this.#principals.withdraw(tenantId, app.clientId)
+    this.#changed()
+  }
+
+  /** @throws EntraError 700016 when the tenant doesn't know it */
+  setPrincipalState(tenantId: string, app: RegisteredApp, state: { isDisabled?: boolean; isBlocked?: boolean }): void {
+    this.#principals.setState(tenantId, app.clientId, state)
+    this.#changed()
+  }
+
+  /** Applications that are found in the tenant by now. */
+  principals(tenantId: string): readonly RegisteredApp[] {
+    return this.#registrations.all().filter(({ clientId }) => this.#principals.isFound(tenantId, clientId))
+  }
+
+  /** Application roles granted by now, by resource. */
+  grantedRoles(tenantId: string, app: RegisteredApp): Roles {
+    return this.#principals.rolesOf(tenantId, app.clientId)
   }
 
   /** Application roles that tokens for `resource` carry now; none before the consent has spread. @throws EntraError 500011 */
   rolesOf(tenantId: string, app: RegisteredApp, resource: string): readonly string[] {
-    const asked = app.permissions?.[resource]
-    if (asked === undefined) throw new EntraError(500011)
-    const rolesFromMs = this.#principals.get(principalKey(tenantId, app.clientId))?.rolesFromMs
-    return rolesFromMs !== undefined && rolesFromMs <= this.#nowMs() ? asked : []
+    const granted = this.grantedRoles(tenantId, app)[resource]
+    const isResource = RESOURCES.includes(resource) || app.permissions?.[resource] !== undefined
+    if (granted === undefined && !isResource) throw new EntraError(500011)
+    return granted ?? []
+  }
+
+  #keepTenant(tenant: TenantSeed): void {
+    const people = new Map<string, Person>()
+    for (const { isEnabled = true, ...user } of tenant.users) {
+      const person: Person = {
+        ...user,
+        tenantId: tenant.id,
+        isEnabled: this.#switched.get(user.oid) ?? isEnabled,
+        sessionGeneration: 0,
+      }
+      people.set(user.oid, person)
+      const name = user.userPrincipalName.toLowerCase()
+      if (!this.#peopleByName.has(name)) this.#peopleByName.set(name, person)
+    }
+    this.#tenants.set(tenant.id, { ...tenant, people })
+  }
+
+  #changed(): void {
+    this.#onChange({
+      apps: this.#registrations.toKept(),
+      principals: this.#principals.toKept(),
+      switched: [...this.#switched],
+    })
   }
 }
 
-function principalKey(tenantId: string, clientId: string): string {
-  return `${tenantId} ${clientId}`
+/** @throws EntraError 700016 when a single-tenant application is asked for elsewhere */
+function requireAudience(tenantId: string, app: RegisteredApp): void {
+  if (tenantId !== app.homeTenant && app.isMultiTenant !== true) throw new EntraError(700016)
 }
 
-function readCertificate(pem: string): AppCertificate {
-  const certificate = new X509Certificate(pem)
-  const hash = (algorithm: string) => createHash(algorithm).update(certificate.raw).digest('base64url')
-  return { certificate, sha256: hash('sha256'), sha1: hash('sha1') }
+function isHere({ cloud = CLOUD }: TenantSeed): boolean {
+  return cloud === CLOUD
 }

@@ -34,6 +34,10 @@ const REFUSALS = {
   70008: { error: 'invalid_grant', text: 'The provided authorization code or refresh token has expired.' },
   90002: { error: 'invalid_request', text: 'Tenant not found.' },
   90014: { error: 'invalid_request', text: 'A required field is missing from the request.' },
+  90038: {
+    error: 'invalid_request',
+    text: 'The tenant is in another national cloud: the request has to be sent there.',
+  },
   90023: { error: 'invalid_request', text: 'The request is not valid for the application.' },
   90094: { error: 'access_denied', text: 'An administrator must consent to this application first.' },
   500011: { error: 'invalid_resource', text: 'The resource principal was not found in the tenant.' },
@@ -57,6 +61,7 @@ const REFUSALS = {
     error: 'invalid_scope',
     text: 'The provided value for scope is not valid: client credential flows want {resource}/.default.',
   },
+  7000112: { error: 'unauthorized_client', text: 'Application is disabled.' },
   7000218: { error: 'invalid_client', text: 'The request body must contain client_assertion.', status: 401 },
   7000222: { error: 'invalid_client', text: 'The provided client certificate has expired.', status: 401 },
   9001023: {

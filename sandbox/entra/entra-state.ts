@@ -2,7 +2,7 @@
 import { AssertionVerifier } from './client-assertion.ts'
 import type { AssertionRules } from './client-assertion.ts'
 import { Directory } from './directory.ts'
-import type { ConsentDelays, Person, Tenant } from './directory.ts'
+import type { ConsentDelays, EntraKept, Person, Tenant } from './directory.ts'
 import { Faults } from './faults.ts'
 import { Grants } from './grants.ts'
 import type { HostileToken } from './hostile-tokens.ts'
@@ -18,6 +18,10 @@ export interface StateOptions {
   readonly assertionRules: AssertionRules
   readonly nowMs: () => number
   readonly random: (bytes: number) => Buffer
+  /** Of an earlier run. */
+  readonly kept?: EntraKept | undefined
+  /** Told what to keep. */
+  readonly onChange?: ((kept: EntraKept) => void) | undefined
 }
 
 /** A browser in which somebody has signed in before. */
@@ -48,7 +52,10 @@ export class EntraState {
     this.issuerOrigin = options.issuerOrigin
     this.nowMs = options.nowMs
     this.random = options.random
-    this.directory = new Directory(options.seed, options.consentDelays, options.nowMs)
+    this.directory = new Directory(options.seed, options.consentDelays, options.nowMs, {
+      kept: options.kept,
+      ...(options.onChange === undefined ? {} : { onChange: options.onChange }),
+    })
     this.grants = new Grants(this.directory, options.nowMs, options.random)
     this.assertions = new AssertionVerifier(options.assertionRules, options.nowMs)
   }

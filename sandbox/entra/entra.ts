@@ -1,14 +1,15 @@
 // Simulated Entra ID on one port: OpenID metadata, keys, sign-in, admin consent, tokens, sign-out. Loopback only; for trying and testing.
 import { randomBytes } from 'node:crypto'
 import { createServer as createHttpServer } from 'node:http'
-import type { Server } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { isIP } from 'node:net'
+import { answerOwnFault, isLoopback, listen, stop } from '../loopback-server.ts'
+import { AccessTokens } from './access-tokens.ts'
 import { EntraControl } from './control.ts'
 import { handleRequest } from './endpoints.ts'
 import { EntraState } from './entra-state.ts'
 import type { AssertionRules } from './client-assertion.ts'
-import type { ConsentDelays } from './directory.ts'
+import type { ConsentDelays, EntraKept } from './directory.ts'
 import type { EntraSeed } from './seed.ts'
 
 export interface EntraOptions {
@@ -26,6 +27,9 @@ export interface EntraOptions {
   readonly assertionRules?: Partial<AssertionRules>
   /** Default `crypto.randomBytes`. Codes, tokens and ids come from it, signing keys don't. */
   readonly random?: (bytes: number) => Buffer
+  /** Consents, registrations and switched off accounts of an earlier run, as `onChange` was told. */
+  readonly kept?: EntraKept | undefined
+  readonly onChange?: (kept: EntraKept) => void
 }
 
 export interface Entra {
@@ -34,7 +38,19 @@ export interface Entra {
   /** Where it is reached. */
   readonly url: string
   readonly control: EntraControl
+  /** For the resources: whose token it is. */
+  readonly tokens: AccessTokens
+  /** Of one tenant, once their consent has spread. */
+  principals(tenantId: string): readonly Principal[]
   close(): Promise<void>
+}
+
+/** An application in a tenant that has let it in. */
+export interface Principal {
+  readonly clientId: string
+  readonly name: string
+  /** By resource (`https://graph.microsoft.com`). */
+  readonly roles: Readonly<Record<string, readonly string[]>>
 }
 
 const DEFAULT_ISSUER = 'https://login.sandbox.test'
@@ -53,39 +69,29 @@ export async function startEntra(options: EntraOptions): Promise<Entra> {
     assertionRules: { acceptsSha1Thumbprints: true, refusesReplays: false, ...options.assertionRules },
     nowMs: options.now,
     random: options.random ?? randomBytes,
+    kept: options.kept,
+    onChange: options.onChange,
   })
   const control = new EntraControl(state)
   server.on('request', (request, response) => {
     handleRequest({ state, control, isSecure: tls !== undefined }, request, response).catch((error: unknown) => {
-      // A fault of the sandbox itself, told to whoever sees it first: nothing in here is secret.
-      if (response.headersSent) response.destroy()
-      else
-        response
-          .writeHead(500, { 'content-type': 'text/plain' })
-          .end(error instanceof Error ? error.stack : String(error))
+      answerOwnFault(response, error)
     })
   })
   return {
     issuerOrigin: state.issuerOrigin,
     url,
     control,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
+    tokens: new AccessTokens(state),
+    principals: (tenantId) => principalsOf(state, tenantId),
+    close: () => stop(server),
   }
 }
 
-async function listen(server: Server, at: { address: string; port: number }): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(at.port, at.address, resolve)
-  })
-  const bound = server.address()
-  return typeof bound === 'object' && bound !== null ? bound.port : at.port
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address === 'localhost' || (isIP(address) === 4 && address.startsWith('127.'))
+function principalsOf({ directory }: EntraState, tenantId: string): readonly Principal[] {
+  return directory.principals(tenantId).map((app) => ({
+    clientId: app.clientId,
+    name: app.name,
+    roles: directory.grantedRoles(tenantId, app),
+  }))
 }

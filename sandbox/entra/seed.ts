@@ -11,7 +11,11 @@ export interface TenantSeed {
   readonly id: string
   /** `contoso.example`: stands for the GUID in every path. */
   readonly domain: string
+  /** Verified as well. */
+  readonly otherDomains?: readonly string[]
   readonly name: string
+  /** Where it is registered; default `global`, where this Entra is. */
+  readonly cloud?: 'global' | 'gcc-high' | 'dod' | 'china'
   readonly users: readonly UserSeed[]
   /** Whether a user may consent to `openid profile email` for himself; false: an administrator first (AADSTS90094). Default true. */
   readonly allowsUserConsent?: boolean
@@ -22,6 +26,8 @@ export interface UserSeed {
   readonly oid: string
   readonly userPrincipalName: string
   readonly name: string
+  /** Default true. */
+  readonly isEnabled?: boolean
   /** May consent for the whole tenant. */
   readonly isAdministrator?: boolean
 }

@@ -32,6 +32,11 @@ export class TenantKeys {
     return this.#signing
   }
 
+  /** In the key set now. */
+  published(kid: string): SigningKey | undefined {
+    return this.#published.find((key) => key.kid === kid)
+  }
+
   /** Stands in the key set from now on; signs nothing yet. */
   async publishNext(): Promise<SigningKey> {
     const next = await newSigningKey()

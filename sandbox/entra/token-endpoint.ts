@@ -116,6 +116,7 @@ async function forItself(
   form: URLSearchParams,
 ): Promise<Record<string, unknown>> {
   if (tenant === undefined) throw new EntraError(9001023)
+  state.directory.requireUnblocked(tenant.id, app)
   const [scope = '', ...more] = required(form, 'scope').split(' ')
   if (more.length > 0 || !scope.endsWith('/.default')) throw new EntraError(1002012)
   const resource = scope.slice(0, -'/.default'.length)

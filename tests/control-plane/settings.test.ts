@@ -55,6 +55,28 @@ const faulty: [set: Record<string, string>, told: RegExp, why: string][] = [
     /^ENTRA_SANDBOX_URL a simulated Entra is for evaluations only$/,
     'anybody could sign in',
   ],
+  [{ ENTRA_SANDBOX_URL: 'http://127.0.0.1:1' }, /^ENTRA_SANDBOX_URL a simulated Entra is/, 'also without a sign-in'],
+  [
+    { SANDBOX_GRAPH_URL: 'http://127.0.0.1:1', SANDBOX_EXCHANGE_URL: 'http://127.0.0.1:2' },
+    /^SANDBOX_GRAPH_URL a simulated Graph is for evaluations only$/,
+    'tenants would be made up',
+  ],
+  [
+    { SANDBOX_GRAPH_URL: 'http://127.0.0.1:1' },
+    /^SANDBOX_GRAPH_URL and SANDBOX_EXCHANGE_URL are needed together$/,
+    'half of a tenant',
+  ],
+  [
+    {
+      CAUSEWAY_MODE: 'evaluation',
+      SANDBOX_GRAPH_URL: 'http://127.0.0.1:1',
+      SANDBOX_EXCHANGE_URL: 'http://127.0.0.1:2',
+    },
+    /^SANDBOX_GRAPH_URL needs ENTRA_SANDBOX_URL/,
+    "Microsoft's tokens would go to a sandbox",
+  ],
+  [{ MICROSOFT_BUDGETS: 'everything=1/1' }, /^MICROSOFT_BUDGETS has no budget "everything"/, 'nobody would obey it'],
+  [{ MICROSOFT_BUDGETS: 'reports=14' }, /^MICROSOFT_BUDGETS must have reports as units\/seconds$/, 'of how long?'],
   [{ ENTRA_TENANT_ID: 'contoso.com' }, /^ENTRA_TENANT_ID must be a GUID$/, 'a name can change hands'],
   [{ TLS_KEY_FILE: 'k' }, /^TLS_CERTIFICATE_FILE is needed with the other of the two$/, 'half a pair'],
   [
@@ -72,6 +94,26 @@ for (const [set, told, why] of faulty) {
     )
   })
 }
+
+test('a simulated Microsoft 365 is reached where an evaluation says, and budgets are the published ones but for those named', () => {
+  const sandbox = { entra: 'http://127.0.0.1:1', graph: 'http://127.0.0.1:2', exchange: 'http://127.0.0.1:3' }
+  const { microsoft } = loadSettings({
+    ...EVALUATION,
+    ENTRA_SANDBOX_URL: sandbox.entra,
+    SANDBOX_GRAPH_URL: sandbox.graph,
+    SANDBOX_EXCHANGE_URL: sandbox.exchange,
+    MICROSOFT_BUDGETS: 'reports=0.14/600',
+  })
+  const { entra, graph, exchange } = microsoft.sandbox
+  assert.deepEqual([entra?.origin, graph?.origin, exchange?.origin], Object.values(sandbox))
+  assert.deepEqual(microsoft.budgets.reports.units, { amount: 0.14, windowMs: 600_000 })
+  assert.deepEqual(microsoft.budgets['directory-large'].units, { amount: 8_000, windowMs: 10_000 })
+  assert.deepEqual(loadSettings(PRODUCTION).microsoft.sandbox, {
+    entra: undefined,
+    graph: undefined,
+    exchange: undefined,
+  })
+})
 
 test('all faults are told at once', () => {
   assert.throws(

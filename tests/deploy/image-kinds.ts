@@ -14,6 +14,8 @@ export interface ImageKind {
   readonly content: readonly string[]
   /** Commands that must work in it: files of cli/. */
   readonly commands: readonly string[]
+  /** Files of cli/ that load the half of the product which it doesn't hold: a command asks for them only where that half runs. */
+  readonly notLoaded: readonly string[]
   readonly healthUrl: string
   /** A source without which nothing in it runs. */
   readonly heart: string
@@ -26,6 +28,7 @@ export const RELAY_IMAGE: ImageKind = {
   dockerfile: 'Dockerfile.mta',
   content: [...COMMON_CONTENT, 'mta'],
   commands: ['relay', 'queue', 'quarantine', 'trace', 'doctor', 'table', 'rewrite'],
+  notLoaded: ['cli/doctor-control-plane.ts'],
   healthUrl: 'http://127.0.0.1:9465/healthz',
   heart: 'mta/main.ts',
 }
@@ -34,7 +37,8 @@ export const API_IMAGE: ImageKind = {
   name: 'api',
   dockerfile: 'Dockerfile.api',
   content: [...COMMON_CONTENT, 'control-plane'],
-  commands: ['api', 'worker', 'db', 'break-glass', 'audit'],
+  commands: ['api', 'worker', 'db', 'break-glass', 'audit', 'doctor'],
+  notLoaded: ['cli/doctor-relay.ts'],
   healthUrl: 'http://127.0.0.1:9470/healthz',
   heart: 'control-plane/api.ts',
 }
@@ -52,12 +56,13 @@ export interface Needs {
 }
 
 /** Everything that is loaded when these commands do whatever they can. */
-export function needsOf({ commands }: ImageKind): Needs {
+export function needsOf({ commands, notLoaded }: ImageKind): Needs {
   const files = new Set<string>()
   const packages = new Set<string>()
   const visit = (file: string): void => {
     if (files.has(file)) return
     files.add(file)
+    if (notLoaded.includes(file)) return
     for (const { specifier, isTypeOnly } of importLines(readFileSync(join(ROOT, file), 'utf8'))) {
       if (isTypeOnly || specifier.startsWith('node:')) continue
       const own = ownTarget(file, specifier)

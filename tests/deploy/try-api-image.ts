@@ -107,6 +107,8 @@ async function checkRunning(world: World): Promise<void> {
     await checkConfined(container, engine, writable, env)
   }
   await checkAnswers(world)
+  const examined = await api.exec(['/opt/causeway/bin/causeway', 'doctor', '--json'], apiEnv)
+  check('`doctor` finds no fault in how it is installed (OP-5)', unless(examined.status === 0, examined.output))
   const session = await checkChange(world, api)
   await checkPostgresAway(world, api, session)
 

@@ -15,6 +15,7 @@ import { CompiledTables } from '../../control-plane/mapping/compiled-tables.ts'
 import { HealthCheck } from '../../control-plane/monitoring/health.ts'
 import { allRoutes } from '../../control-plane/routes.ts'
 import { loadSettings } from '../../control-plane/settings.ts'
+import { openConnect } from '../../control-plane/tenants/connect.ts'
 import type { Ending, TestDatabase } from './postgres.ts'
 
 export async function everyRoute(
@@ -54,8 +55,15 @@ export async function everyRoute(
     metrics: emptyMetrics(),
     now,
     monotonicMs,
+    connect: await openConnect(settings, { log, metrics: emptyMetrics(), now, monotonicMs }),
     tables: new CompiledTables({ db, log }),
-    health: new HealthCheck({ database, pingQueue: () => Promise.resolve(), isStopping: () => false, monotonicMs }),
+    health: new HealthCheck({
+      database,
+      pingQueue: () => Promise.resolve(),
+      keyService: provider,
+      isStopping: () => false,
+      monotonicMs,
+    }),
     sessions: new Sessions({ db, signIn: undefined, log }),
     signIn: undefined,
   })

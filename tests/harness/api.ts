@@ -90,6 +90,7 @@ export async function testApi(
     metrics: emptyMetrics(),
     version: '0.0.0',
     trustedProxies: [],
+    publicUrl: new URL('http://causeway.test'), // the port is not known yet: pages are ours by Host
     isPlain: true,
     now,
     monotonicMs: () => performance.now(),

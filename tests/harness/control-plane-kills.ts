@@ -37,8 +37,8 @@ const PAUSE_MS = 100
 const ROWS = 5_500
 const TWINS_AMONG = 0.2
 const ANSWER_MS = 120_000
-/** With the lease of a worker that died, and the queue's own. */
-const OPERATION_MS = 360_000
+/** With the lease of a worker that died, some times over. */
+const OPERATION_MS = 240_000
 
 /** Everything that was begun is answered, and every process up, when it resolves. */
 export async function killControlPlane(plane: ControlPlane, options: KillOptions): Promise<KillReport> {

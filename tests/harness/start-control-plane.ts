@@ -9,7 +9,7 @@ import { CONTOSO, ControlPlane, FABRIKAM } from './control-plane.ts'
 import { NextHop } from './next-hop.ts'
 import { freePorts } from './ports.ts'
 import { testDatabase } from './postgres.ts'
-import type { TestDatabase } from './postgres.ts'
+import type { Ending, TestDatabase } from './postgres.ts'
 import { ServerProcess } from './server-process.ts'
 import { eventually } from './wait.ts'
 
@@ -24,11 +24,14 @@ export interface ControlPlaneOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
+/** A test, or whatever else has an end and somewhere to say what went wrong. */
+export type Surroundings = Ending & Pick<TestContext, 'diagnostic'>
+
 const SHOWN = 6_000
 
 /** A control plane for the time of `work`. When that fails, the last words of every process go into the test's report. */
 export async function withControlPlane(
-  t: TestContext,
+  t: Surroundings,
   options: ControlPlaneOptions,
   work: (plane: ControlPlane) => Promise<void>,
 ): Promise<void> {
@@ -46,7 +49,7 @@ export async function withControlPlane(
   }
 }
 
-async function prepare(t: TestContext, options: ControlPlaneOptions): Promise<ControlPlane> {
+async function prepare(t: Surroundings, options: ControlPlaneOptions): Promise<ControlPlane> {
   const { apis = 1, redisUrl, env } = options
   const database = options.databaseUrl === undefined ? await testDatabase(t, { maxConnections: 2 }) : undefined
   if (database !== undefined && redisUrl === undefined) await migrateQueue(database.ownerConnection)

@@ -136,7 +136,10 @@ create table relay_marker (
   organisation_id text not null,
   project_id text not null,
   keys_sealed bytea not null,                                  -- JSON: token, secret, previousToken, previousSecret
+  version integer not null default 1,                          -- ETag: grows with every rotation
   created_at timestamptz not null,
+  token_at timestamptz,                                        -- when it was replaced last; null: it is the first
+  secret_at timestamptz,
   primary key (organisation_id, project_id),
   foreign key (organisation_id, project_id) references project on delete cascade
 );

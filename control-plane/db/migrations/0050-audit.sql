@@ -31,3 +31,17 @@ create index audit_event_object on audit_event (organisation_id, object, sequenc
 create index audit_event_result on audit_event (organisation_id, result, sequence) where result <> 'done';
 -- What a redaction still has to do.
 create index audit_event_payload on audit_event (organisation_id, time) where payload is not null;
+
+-- How far each chain was verified where it is kept, and what was found (verify-chain.ts). Whoever can change the events can change this too: it finds
+-- what decays and what was done without care; proof is what was exported.
+create table audit_verification (
+  organisation_id text primary key references organisation on delete cascade,
+  size bigint not null,                                        -- events that hold, in this round
+  hash bytea not null,                                         -- of the last of them
+  round_started_at timestamptz not null,
+  verified_at timestamptz,                                     -- when it was last gone through to its end
+  fault text,                                                  -- what is wrong; null: nothing
+  fault_event bigint                                           -- the first event that is not what was written
+);
+select protect('audit_verification');
+create policy listed on audit_verification for select using (current_scope('purpose') = 'reconcile');

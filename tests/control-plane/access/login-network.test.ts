@@ -7,8 +7,9 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { CLOUDS, forBrowser, loginEndpoint, tenantEndpoints } from '../../../control-plane/access/login-endpoint.ts'
+import { forBrowser, loginEndpoint, tenantEndpoints } from '../../../control-plane/access/login-endpoint.ts'
 import { LoginNetwork, LoginUnavailable } from '../../../control-plane/access/login-network.ts'
+import { CLOUDS } from '../../../control-plane/microsoft/clouds.ts'
 
 const ORIGIN = 'https://login.sandbox.test'
 

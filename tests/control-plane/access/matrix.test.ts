@@ -27,12 +27,17 @@ import { CompiledTables } from '../../../control-plane/mapping/compiled-tables.t
 import { HealthCheck } from '../../../control-plane/monitoring/health.ts'
 import { allRoutes } from '../../../control-plane/routes.ts'
 import { loadSettings } from '../../../control-plane/settings.ts'
+import { openConnect } from '../../../control-plane/tenants/connect.ts'
 import { testApi } from '../../harness/api.ts'
 import { AUDIT_EXAMPLES } from './examples/audit-examples.ts'
+import { FINDING_EXAMPLES } from './examples/finding-examples.ts'
 import { KEY_EXAMPLES } from './examples/key-examples.ts'
 import { MAPPING_EXAMPLES } from './examples/mapping-examples.ts'
+import { MATCHING_EXAMPLES } from './examples/matching-examples.ts'
 import { OPERATION_EXAMPLES } from './examples/operation-examples.ts'
 import { ACCESS_EXAMPLES, ORGANISATION_EXAMPLES } from './examples/organisation-examples.ts'
+import { CONSENT_EXAMPLES } from './examples/consent-examples.ts'
+import { DIRECTORY_EXAMPLES } from './examples/directory-examples.ts'
 import { PROJECT_EXAMPLES } from './examples/project-examples.ts'
 import { RELAY_EXAMPLES } from './examples/relay-examples.ts'
 import { MONITORING_EXAMPLES, SIGN_IN_EXAMPLES } from './examples/sign-in-examples.ts'
@@ -46,7 +51,11 @@ const EXAMPLES: Examples = {
   ...ORGANISATION_EXAMPLES,
   ...ACCESS_EXAMPLES,
   ...PROJECT_EXAMPLES,
+  ...CONSENT_EXAMPLES,
+  ...DIRECTORY_EXAMPLES,
+  ...FINDING_EXAMPLES,
   ...MAPPING_EXAMPLES,
+  ...MATCHING_EXAMPLES,
   ...KEY_EXAMPLES,
   ...RELAY_EXAMPLES,
   ...OPERATION_EXAMPLES,
@@ -61,6 +70,14 @@ const settings = loadSettings({
   KEY_FILE: join(keyFolder, 'keys'),
   // Nothing listens there: looking DNS records up fails at once.
   DNS_SERVERS: '127.0.0.1',
+  // Nor there: nobody reaches Microsoft from a test.
+  ENTRA_TENANT_ID: crypto.randomUUID(),
+  ENTRA_CLIENT_ID: crypto.randomUUID(),
+  ENTRA_CERTIFICATE_FILE: '/none',
+  ENTRA_KEY_FILE: '/none',
+  ENTRA_SANDBOX_URL: 'http://127.0.0.1:1',
+  SANDBOX_GRAPH_URL: 'http://127.0.0.1:1',
+  SANDBOX_EXCHANGE_URL: 'http://127.0.0.1:1',
 })
 let routes: readonly AnyRoute[] = []
 
@@ -90,8 +107,9 @@ const api = await testApi({ after }, async ({ database, log }) => {
     metrics: emptyMetrics(),
     now,
     monotonicMs,
+    connect: await openConnect(settings, { log, metrics: emptyMetrics(), now, monotonicMs }),
     tables: new CompiledTables({ db, log }),
-    health: new HealthCheck({ database, pingQueue, isStopping: () => false, monotonicMs }),
+    health: new HealthCheck({ database, pingQueue, keyService: provider, isStopping: () => false, monotonicMs }),
     sessions: new Sessions({ db, signIn: undefined, log }),
     signIn: undefined,
   })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ALICE, SIGNED_OUT_URI } from '../../harness/entra-seed.ts'
-import { ALICE_PRINCIPAL, aScene } from './session-scene.ts'
+import { ALICE_PRINCIPAL, aScene, PUBLIC_URL } from './session-scene.ts'
 
 const MINUTE = 60_000
 
@@ -54,6 +54,7 @@ const matrix: [
   ['an address typed in', 'none', undefined, 'right', false],
   ['another origin that lies about its site', 'same-origin', 'https://evil.example', 'right', false],
   ['the same host at another port', 'same-origin', 'http://127.0.0.1:1', 'right', false],
+  ['the same host in cleartext', undefined, PUBLIC_URL.origin.replace('https:', 'http:'), 'right', false],
   ['a page without an origin (a frame in a sandbox)', undefined, 'null', 'right', false],
 ]
 test('WS-2: a change by a session is taken from our own pages with their token, and from nothing else', async (t) => {
@@ -63,7 +64,7 @@ test('WS-2: a change by a session is taken from our own pages with their token, 
     const its = await scene.signedIn()
     const headers = {
       'Sec-Fetch-Site': site,
-      Origin: origin === OWN ? new URL(scene.api.url).origin : origin,
+      Origin: origin === OWN ? PUBLIC_URL.origin : origin,
       ...(token === 'right' ? {} : { 'X-CSRF-Token': token === 'none' ? undefined : other }),
     }
     const { status, body } = await its.call('DELETE', '/session', undefined, headers)

@@ -97,14 +97,19 @@ export async function aScene(
       return [
         ...signInRoutes({ db, sealer, signIn, sessions, failures, record, log }),
         ...sessionRoutes({ signIn, publicUrl: PUBLIC_URL }),
-        ...breakGlassRoutes({ db, failures, record, log, random: randomBytes, isEvaluation }),
+        ...breakGlassRoutes({ db, failures, record, log, random: randomBytes, isEvaluation, publicUrl: PUBLIC_URL }),
         ...apiKeyRoutes(),
         ...meRoutes(),
         ...installationAdministratorRoutes(),
         ...organisationRoutes({ region: 'default' }),
       ]
     },
-    { now, failures, findSession: (...asked) => set(sessions).find(...asked), app: { metrics: emptyMetrics() } },
+    {
+      now,
+      failures,
+      findSession: (...asked) => set(sessions).find(...asked),
+      app: { metrics: emptyMetrics(), publicUrl: PUBLIC_URL },
+    },
   )
   const browser = (user?: string) => new Browser(api.url, setting.entra.url, user)
   return {
@@ -218,7 +223,7 @@ export class Browser {
     headers: Readonly<Record<string, string | undefined>> = {},
   ): Promise<Reply> {
     const sent: Record<string, string | undefined> = {
-      Origin: this.#api,
+      Origin: PUBLIC_URL.origin,
       'Sec-Fetch-Site': 'same-origin',
       ...(method === 'GET' ? { Origin: undefined } : { 'X-CSRF-Token': await this.csrfToken() }),
       ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),

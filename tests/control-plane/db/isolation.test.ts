@@ -40,6 +40,7 @@ const OF_NO_ORGANISATION: Record<string, string> = {
   installation_administrator: 'people of the installation; each sees himself',
   job_schedule: 'when work that comes by the clock was asked for last',
   session: 'of a person, who may be in several organisations; opened by its hash or its person only',
+  consent_flow: 'a visit of an administrator of a tenant, who may be nobody here; opened by its hash only',
   sign_in_flow: 'a sign-in under way: of nobody yet; opened by its hash only',
 }
 

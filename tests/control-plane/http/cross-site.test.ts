@@ -6,6 +6,8 @@ import { sql } from 'kysely'
 import { z } from 'zod'
 import type { SessionCaller } from '../../../control-plane/access/caller.ts'
 import { rowsOf, withScope } from '../../../control-plane/db/database.ts'
+import { refuseOtherSites } from '../../../control-plane/http/cross-site.ts'
+import { Problem } from '../../../control-plane/http/problem.ts'
 import { route } from '../../../control-plane/http/route.ts'
 import { testApi } from '../../harness/api.ts'
 import type { TestApi } from '../../harness/api.ts'
@@ -33,6 +35,7 @@ const matrix: [headers: Sent, isTaken: boolean, why: string][] = [
   [{ Origin: 'not a url', 'X-CSRF-Token': CSRF }, false, 'nonsense'],
   [{ Origin: `${OWN}.evil.example`, 'X-CSRF-Token': CSRF }, false, 'a host that begins alike'],
   [{ Origin: 'http://127.0.0.1:1', 'X-CSRF-Token': CSRF }, false, 'another port'],
+  [{ Origin: 'https:own', 'X-CSRF-Token': CSRF }, false, 'our host by another scheme'],
 ]
 
 function api(t: { after: (close: () => Promise<void>) => void }): Promise<TestApi> {
@@ -76,7 +79,12 @@ test('WS-2: a session changes something only from our own page that knows its to
   const it = await api(t)
   let changes = 0
   for (const [sent, isTaken, why] of matrix) {
-    const headers = Object.fromEntries(Object.entries(sent).map(([name, value]) => [name, value.replace(OWN, it.url)]))
+    const headers = Object.fromEntries(
+      Object.entries(sent).map(([name, value]) => [
+        name,
+        value.replace('https:own', it.url.replace('http:', 'https:')).replace(OWN, it.url),
+      ]),
+    )
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
       const { status, body } = await it.request(method, '/installation/things', undefined, {
         headers: { ...headers, Cookie: COOKIE },
@@ -107,3 +115,35 @@ test('WS-2: reading needs no token; a cookie and a key together are nobody', asy
   const { key } = await it.organisation()
   assert.equal((await read({ Cookie: COOKIE }, key)).status, 401)
 })
+
+// What reaches us behind a proxy that ends TLS: the Host it was asked for, or one of its own making.
+const places: [publicUrl: string, host: string, origin: string, isTaken: boolean, why: string][] = [
+  ['https://causeway.example', 'causeway.example', 'https://causeway.example', true, 'TLS ends at a proxy'],
+  ['https://causeway.example', 'api:8080', 'https://causeway.example', true, 'the proxy asks by its own name for us'],
+  [
+    'https://causeway.example',
+    'causeway.example',
+    'http://causeway.example',
+    false,
+    'a page that anybody on the way wrote',
+  ],
+  ['https://causeway.example', 'api:8080', 'http://api:8080', false, 'the same by the inner name'],
+  ['https://causeway.example', 'causeway.example', 'https://causeway.example:8443', false, 'another port'],
+  ['https://causeway.example', 'causeway.example:443', 'https://causeway.example', true, 'the usual port, spelled out'],
+  ['https://causeway.example', 'other.example', 'https://other.example', true, 'another name of ours'],
+  ['https://causeway.example', 'other.example', 'https://third.example', false, 'no name of ours'],
+  ['https://causeway.example', 'causeway.example', 'null', false, 'a sandboxed page'],
+  ['https://causeway.example', '', 'https://', false, 'nothing is not equal to nothing'],
+  ['https://causeway.example', 'a b', 'https://a b', false, 'nor nonsense to nonsense'],
+  ['http://localhost:8080', 'localhost:8080', 'http://localhost:8080', true, 'an evaluation'],
+  ['http://localhost:8080', '127.0.0.1:8080', 'http://127.0.0.1:8080', true, 'an evaluation, by its address'],
+  ['http://localhost:8080', '[::1]:8080', 'http://[::1]:8080', true, 'by another one'],
+  ['http://localhost:8080', 'localhost:8080', 'https://localhost:8080', false, 'which is not served there'],
+]
+for (const [publicUrl, host, origin, isTaken, why] of places) {
+  test(`WS-2: at ${publicUrl}, asked for as ${host}, a page of ${origin} is ${isTaken ? 'ours' : 'refused'}: ${why}`, () => {
+    const judge = () => refuseOtherSites({ host, origin }, new URL(publicUrl))
+    if (isTaken) judge()
+    else assert.throws(judge, (error) => error instanceof Problem && error.status === 403)
+  })
+}

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sql } from 'kysely'
 import { failedJobRoutes } from '../../../control-plane/jobs/failed-job-routes.ts'
+import { INSTALLATION } from '../../../control-plane/ids.ts'
 import type { OrganisationId } from '../../../control-plane/ids.ts'
 import { testApi } from '../../harness/api.ts'
 import type { TestApi } from '../../harness/api.ts'
@@ -67,4 +68,46 @@ test('AZ-4: another organisation sees none of them, and a reader can change none
     (await it.request('POST', `/organizations/${theirs.id}/failed-jobs/1/retry`, undefined, foreign)).status,
     404,
   )
+})
+
+test('the failed jobs of the installation are for its administrators: seen, tried again, discarded, told in its own trail', async (t) => {
+  const it = await testApi(t, () => failedJobRoutes())
+  const { id, key } = await it.organisation()
+  await addFailed(it, INSTALLATION, 3)
+  await sql`insert into job (organisation_id, id, kind, state, attempts, failed_reason, failed_at)
+            values (${id}, 10, 'keys.rewrap', 'failed', 5, 'TypeError', now())`.execute(it.database.owner.db)
+  const path = '/installation/failed-jobs'
+  const administrator = await it.installationAdministrator()
+  const list = await it.request('GET', path, undefined, administrator)
+  assert.deepEqual(
+    list.body.items.map((job: { id: string }) => job.id),
+    ['1', '2', '3'],
+    'those of organizations are theirs',
+  )
+  assert.equal((await it.request('POST', `${path}/1/retry`, undefined, administrator)).status, 202)
+  assert.equal((await it.request('DELETE', `${path}/2`, undefined, administrator)).status, 204)
+  for (const other of ['1', '2', '10', 'x']) {
+    assert.equal((await it.request('POST', `${path}/${other}/retry`, undefined, administrator)).status, 404, other)
+    assert.equal((await it.request('DELETE', `${path}/${other}`, undefined, administrator)).status, 404, other)
+  }
+  const { rows } = await sql`select id, state from job order by id`.execute(it.database.owner.db)
+  assert.deepEqual(rows, [
+    { id: 1, state: 'queued' },
+    { id: 3, state: 'failed' },
+    { id: 10, state: 'failed' },
+  ])
+  for (const [method, of] of [
+    ['GET', path],
+    ['POST', `${path}/3/retry`],
+    ['DELETE', `${path}/3`],
+  ] as const)
+    assert.equal((await it.request(method, of, undefined, { key })).status, 403, `${method} ${of}`)
+  const told =
+    await sql`select action, actor, object from audit_event where organisation_id = ${INSTALLATION} and result = 'done'
+                          order by sequence`.execute(it.database.owner.db)
+  const actor = `person:${administrator.principal}`
+  assert.deepEqual(told.rows, [
+    { action: 'job.retried', actor, object: '1' },
+    { action: 'job.discarded', actor, object: '2' },
+  ])
 })

@@ -5,11 +5,11 @@ import { sql } from 'kysely'
 import { rowsOf, withScope } from '../../../control-plane/db/database.ts'
 import { requestJob } from '../../../control-plane/db/outbox.ts'
 import { dispatch } from '../../../control-plane/jobs/dispatch.ts'
-import { Draining } from '../../../control-plane/jobs/job.ts'
+import { Draining, queueId } from '../../../control-plane/jobs/job.ts'
 import type { JobContext } from '../../../control-plane/jobs/job.ts'
 import { GiveUp, RetryLater } from '../../../control-plane/jobs/retry.ts'
 import { eventually } from '../../harness/wait.ts'
-import { testOnQueues, upTo, writeEffect, writesEffect } from './queues.ts'
+import { testOnQueues, TIMING, upTo, writeEffect, writesEffect } from './queues.ts'
 
 testOnQueues(
   'JQ-1: what a transaction asked for is done once, by several workers together; what it took back is not',
@@ -38,7 +38,7 @@ testOnQueues('JQ-1: a name that is published many times is done once', async (_t
   const queue = it.openQueue()
   await dispatch({ db: it.database.db, queue, share: 8 })
   const { rows } = await sql<{ id: number }>`select id from job`.execute(it.database.owner.db)
-  const names = rows.map(({ id }) => ({ id: `${organisation}.${id}`, kind: 'mapping.import' }))
+  const names = rows.map(({ id }) => ({ id: queueId({ organisation, id, turn: 0 }), kind: 'mapping.import' }))
   await queue.publish([...names, ...names])
   await it.start({ 'mapping.import': writesEffect })
   await it.idle()
@@ -50,7 +50,7 @@ testOnQueues('JQ-1: a name that is published many times is done once', async (_t
 })
 
 testOnQueues(
-  'TI-3: a name that says another organisation or kind than the row is refused, and what is no name at all',
+  'TI-3: a name that says another organisation, kind or turn than the row begins nothing, nor what is no name at all',
   async (_t, it) => {
     const ours = await it.organisation()
     const theirs = await it.organisation()
@@ -60,19 +60,20 @@ testOnQueues(
     const { rows } = await sql<{ id: number }>`select id from job`.execute(it.database.owner.db)
     const id = rows[0]?.id ?? 0
     await queue.publish([
-      { id: `${theirs}.${id}`, kind: 'mapping.import' },
-      { id: `${ours}.${id}`, kind: 'project.delete' },
+      { id: queueId({ organisation: theirs, id, turn: 0 }), kind: 'mapping.import' },
+      { id: queueId({ organisation: ours, id, turn: 0 }), kind: 'project.delete' },
       { id: 'nonsense', kind: 'mapping.import' },
-      { id: `${ours}.${id + 1000}`, kind: 'mapping.import' },
+      { id: queueId({ organisation: ours, id: id + 1000, turn: 0 }), kind: 'mapping.import' },
+      { id: queueId({ organisation: ours, id, turn: 1 }), kind: 'mapping.import' },
     ])
     // Long silences: the row itself must not come into the queue in this test.
     await it.start(
       { 'mapping.import': writesEffect, 'project.delete': writesEffect },
       { timing: { leaseMs: 1_500, dispatchMs: 60_000, reconcileMs: 60_000, silentMs: 60_000 } },
     )
-    await eventually('three are refused, one passed over', () =>
+    await eventually('three are refused, two passed over', () =>
       it.lines.filter((line) => line.includes('job.refused')).length === 3 &&
-      it.lines.some((line) => line.includes('job.passed_over'))
+      it.lines.filter((line) => line.includes('job.passed_over')).length === 2
         ? true
         : undefined,
     )
@@ -118,6 +119,29 @@ testOnQueues(
     assert.deepEqual(await it.effects(organisation), upTo(3))
   },
 )
+
+testOnQueues('JQ-5: a job that gets on at every attempt is not given up, however many it takes', async (_t, it) => {
+  const organisation = await it.organisation()
+  const attempts: number[] = []
+  await it.start({
+    'mapping.import': {
+      async run(job) {
+        attempts.push(job.attempt)
+        if (attempts.length === 8) return job.finish((tx) => writeEffect(tx, job))
+        if (attempts.length !== 7) await job.change((tx) => job.advance(tx))
+        throw new Error('and then something happened')
+      },
+    },
+  })
+  await it.request(organisation, 'mapping.import', 1)
+  await eventually('it is done', async () => {
+    await sql`update job set run_after = now() where state = 'queued'`.execute(it.database.owner.db)
+    return attempts.length === 8 ? true : undefined
+  })
+  await it.idle()
+  assert.deepEqual(attempts, [1, 2, 2, 2, 2, 2, 2, 3], 'those before the last that got on do not count')
+  assert.deepEqual(await it.effects(organisation), [0])
+})
 
 testOnQueues('JQ-5: what cannot succeed is given up at once; what asks to wait uses up no attempt', async (_t, it) => {
   const organisation = await it.organisation()
@@ -176,6 +200,30 @@ testOnQueues('JQ-5: steps that take longer than a lease keep it', async (_t, it)
   await it.request(organisation, 'mapping.import', 1)
   await it.idle()
   assert.deepEqual([attempts, await it.effects(organisation)], [1, [0]])
+})
+
+testOnQueues('JQ-5: a lease is in date while short changes follow each other', async (_t, it) => {
+  const organisation = await it.organisation()
+  const inDate: boolean[] = []
+  await it.start({
+    'mapping.import': {
+      async run(job) {
+        // The row is held nearly all the time: the renewal meets it locked again and again.
+        for (const end = performance.now() + 3 * TIMING.leaseMs; performance.now() < end;) {
+          await job.change((tx) => sql`select pg_sleep(0.2)`.execute(tx))
+          const { rows } = await sql<{
+            is: boolean
+          }>`select lease_until > now() as is from job where id = ${job.id}`.execute(it.database.owner.db)
+          inDate.push(rows[0]?.is === true)
+        }
+        await job.finish((tx) => writeEffect(tx, job))
+      },
+    },
+  })
+  await it.request(organisation, 'mapping.import', 1)
+  await it.idle()
+  assert.ok(inDate.length > 5)
+  assert.deepEqual(inDate.filter((is) => !is).length, 0)
 })
 
 testOnQueues(

@@ -20,7 +20,7 @@ import { migrateQueue } from '../../../control-plane/jobs/queue-backend.ts'
 import { testOnRedis, testRedis } from '../../harness/redis.ts'
 import type { TestRedis } from '../../harness/redis.ts'
 import { eventually } from '../../harness/wait.ts'
-import { closers, makeEffects, settingOn, testOnQueues, upTo, writeEffect } from './queues.ts'
+import { closers, makeEffects, settingOn, testOnQueues, TIMING, upTo, writeEffect, writesEffect } from './queues.ts'
 import type { Setting } from './queues.ts'
 import type { WorkerArguments } from './worker-process.ts'
 
@@ -113,6 +113,42 @@ testOnQueues('JQ-2: workers killed in the middle of jobs lose none and double no
   assert.deepEqual(await it.effects(organisation), [...upTo(30), ...upTo(30).map((n) => 1000 + n)])
 })
 
+testOnQueues(
+  'JQ-2: the job of a killed worker goes on after about one lease, though the queue believes for long that the worker has it',
+  async (t, it) => {
+    const organisation = await it.organisation()
+    await it.request(organisation, 'mapping.import', 1)
+    const lockMs = 120_000
+    const first = startWorker(t, it, { holdMs: 30_000, concurrency: 1, lockMs })
+    await first.said('begun', 1)
+    const second = startWorker(t, it, { holdMs: 0, concurrency: 1, lockMs })
+    first.child.kill('SIGKILL')
+    const killed = performance.now()
+    await second.said('ended', 1)
+    const { leaseMs, reconcileMs, dispatchMs } = TIMING
+    const took = performance.now() - killed
+    assert.ok(took < leaseMs + reconcileMs + dispatchMs + 5_000, `${took} ms, of which the second's start is part`)
+    await it.idle()
+    assert.deepEqual(await it.effects(organisation), [0, 1000])
+  },
+)
+
+testOnQueues(
+  'JQ-2: what a worker was handed and had not begun when it was killed is handed to another within a lease',
+  async (t, it) => {
+    const organisation = await it.organisation()
+    await it.request(organisation, 'mapping.import', 1)
+    const first = startWorker(t, it, { holdMs: 0, concurrency: 1, diesHandedOver: true })
+    await once(first.child, 'exit')
+    const killed = performance.now()
+    await it.start({ 'mapping.import': writesEffect })
+    await it.idle()
+    const took = performance.now() - killed
+    assert.ok(took < TIMING.leaseMs + 5_000, `${took} ms`)
+    assert.deepEqual(await it.effects(organisation), [0])
+  },
+)
+
 testOnQueues('JQ-2: a worker that was stopped while another took over can write nothing more', async (t, it) => {
   const organisation = await it.organisation()
   await it.request(organisation, 'mapping.import', 1)
@@ -180,7 +216,7 @@ interface Worker {
   said(text: string, times: number): Promise<void>
 }
 
-function startWorker(t: TestContext, it: Setting, options: Pick<WorkerArguments, 'holdMs' | 'concurrency'>): Worker {
+function startWorker(t: TestContext, it: Setting, options: Omit<WorkerArguments, 'connection' | 'redisUrl'>): Worker {
   const { connection } = it.database
   const all: WorkerArguments = { connection, ...(it.redis === undefined ? {} : { redisUrl: it.redis.url }), ...options }
   const file = fileURLToPath(new URL('worker-process.ts', import.meta.url))

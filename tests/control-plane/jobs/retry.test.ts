@@ -64,27 +64,32 @@ test('a reason is a name and a code: nothing of a message gets into the list', (
   assert.ok(reasonOf(long).length <= 100)
 })
 
-test('TI-3: a name says organisation and number, and nothing else is one', () => {
-  const name = queueId({ organisation: 'org_1' as OrganisationId, id: 12 })
-  assert.deepEqual(parseQueueId(name), { organisation: 'org_1', id: 12 })
+test('TI-3: a name says organisation, number and turn, and nothing else is one', () => {
+  const name = queueId({ organisation: 'org_1' as OrganisationId, id: 12, turn: 0 })
+  assert.deepEqual(parseQueueId(name), { organisation: 'org_1', id: 12, turn: 0 })
   for (const nonsense of [
     '',
     '12',
     'org_1',
     'org_1.',
-    'org_1.0',
-    'org_1.-1',
-    'org_1.1e3',
-    'org_1.1.2',
-    'Org.1',
-    'a:b.1',
-    `o.${'9'.repeat(17)}`,
+    'org_1.1',
+    'org_1.1.',
+    'org_1.0.1',
+    'org_1.-1.1',
+    'org_1.1e3.1',
+    'org_1.1.-1',
+    'org_1.1.01',
+    'org_1.1.2.3',
+    'Org.1.1',
+    'a:b.1.1',
+    `o.${'9'.repeat(16)}.1`,
+    `o.1.${'9'.repeat(16)}`,
   ])
     assert.equal(parseQueueId(nonsense), undefined, nonsense)
   fc.assert(
     fc.property(fc.string(), (text) => {
       const parsed = parseQueueId(text)
-      if (parsed !== undefined) assert.equal(`${parsed.organisation}.${parsed.id}`, text)
+      if (parsed !== undefined) assert.equal(`${parsed.organisation}.${parsed.id}.${parsed.turn}`, text)
     }),
   )
 })

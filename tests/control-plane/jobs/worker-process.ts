@@ -7,6 +7,7 @@ import { openDatabase } from '../../../control-plane/db/database.ts'
 import type { DatabaseOptions } from '../../../control-plane/db/database.ts'
 import { WakeUps } from '../../../control-plane/db/wake-ups.ts'
 import { openQueue } from '../../../control-plane/jobs/queue-backend.ts'
+import type { QueueBackend } from '../../../control-plane/jobs/queue-backend.ts'
 import { startJobs } from '../../../control-plane/jobs/start-jobs.ts'
 import { allHandlers, TIMING, writeEffect } from './queues.ts'
 
@@ -15,16 +16,27 @@ export interface WorkerArguments {
   readonly redisUrl?: string
   readonly holdMs: number
   readonly concurrency: number
+  /** The queue's patience; default: as the product has it for the lease of the tests. */
+  readonly lockMs?: number
+  /** Ends with the first name that the queue hands over, before its job is begun. */
+  readonly diesHandedOver?: boolean
 }
 
-const { connection, redisUrl, holdMs, concurrency } = JSON.parse(process.argv[2] ?? '{}') as WorkerArguments
+const { connection, redisUrl, holdMs, concurrency, lockMs, diesHandedOver } = JSON.parse(
+  process.argv[2] ?? '{}',
+) as WorkerArguments
 const log = createLog({ write: (line) => process.stdout.write(line), level: 'info', now: Date.now })
 const { db } = openDatabase({ connection, maxConnections: 10, onIdleError: () => {} })
 const wakeUps = new WakeUps(connection, log)
 await wakeUps.start()
+const queue = openQueue(redisUrl === undefined ? { log, connection } : { log, redisUrl })
+const dying: QueueBackend = {
+  ...queue,
+  work: (_look, options) => queue.work(() => Promise.resolve(void process.kill(process.pid, 'SIGKILL')), options),
+}
 startJobs({
   db,
-  queue: openQueue(redisUrl === undefined ? { log, connection } : { log, redisUrl }),
+  queue: diesHandedOver === true ? dying : queue,
   wakeUps,
   log,
   metrics: emptyMetrics(),
@@ -43,6 +55,6 @@ startJobs({
   reconcilers: [],
   random: Math.random,
   monotonicMs: () => performance.now(),
-  timing: TIMING,
+  timing: lockMs === undefined ? TIMING : { ...TIMING, lockMs },
   concurrency,
 })

@@ -84,3 +84,20 @@ test('tables of many projects are kept up to a number of entries, the ones asked
   const kept = await single.current(api.organisation, a)
   assert.equal(await single.current(api.organisation, a), kept, 'the one asked for stays, whatever its size')
 })
+
+test('spellings that need escaping in a file or on the way from the database are in the table as they were written', async (t) => {
+  const api = await mappingApi(t)
+  const known = [
+    '"a b"@contoso.example',
+    '"back\\\\slash"@contoso.example',
+    'ż@contoso.example',
+    'a.b@fabrikam.example',
+  ]
+  const entry = { known, presented: 'a.b@fabrikam.example', mailbox: '"a b"@contoso.example', x500: ['/o=A\\B/cn="c"'] }
+  const { status, body } = await api.call('POST', '/mappings', entry)
+  assert.equal(status, 201, JSON.stringify(body))
+  const table = await api.tables.current(api.organisation, api.project)
+  assert.deepEqual([table.entryCount, table.digest], [1, await api.freshDigest()])
+  const mapped = table.withPolicy(DEFAULT_POLICY).map('present', '"back\\\\slash"', 'contoso.example', false)
+  assert.equal(mapped.kind === 'replaced' && `${mapped.local}@${mapped.domain}`, 'a.b@fabrikam.example')
+})

@@ -473,3 +473,46 @@ test('an upload that is broken off leaves nothing', async (t) => {
   await eventually('what was staged to go', async () => (await leftovers(api)).length === 0 || undefined)
   assert.equal((await api.exported()).version, 0)
 })
+
+test('an import repeated with its Idempotency-Key is answered the same and done once; another file under the key is refused', async (t) => {
+  const api = await mappingApi(t)
+  const send = (body: unknown, key: string) => upload(api, '', body, { ...JSON_TYPE, 'Idempotency-Key': key })
+  const file = tableFile(people(3))
+  const first = await send(file, 'small')
+  assert.equal(first.status, 200)
+  const chunks = [file.slice(0, 40), file.slice(40)].map((text) => Buffer.from(text))
+  for (const again of [file, ReadableStream.from(chunks)]) {
+    const { status, body } = await send(again, 'small')
+    assert.deepEqual([status, body], [200, first.body])
+  }
+  const others: [body: unknown, why: string][] = [
+    [tableFile(people(4)), 'more rows'],
+    [file.replace('p1@contoso', 'q1@contoso'), 'as long, and one letter else'],
+    [`${file}\n`, 'means the same, and is another file all the same'],
+    ['', 'nothing at all'],
+    ['{"format":', 'could not be read either'],
+  ]
+  for (const [body, why] of others) {
+    const reply = await send(body, 'small')
+    assert.deepEqual([reply.status, reply.body.type], [409, '/problems/idempotency-key-reused'], why)
+  }
+  assert.equal((await api.exported()).version, 1, 'done once')
+
+  const large = tableFile(people(6_000))
+  const [one, two] = await Promise.all([send(large, 'large'), send(large, 'large')])
+  assert.deepEqual([one?.status, two?.body], [202, one?.body], 'sent twice at once')
+  assert.equal((await send(tableFile(people(6_001)), 'large')).status, 409)
+  await api.run(one)
+  assert.equal((await leftovers(api)).length, 1, 'the result of the one, nothing of what came second')
+  assert.equal((await api.exported()).entries.length, 6_000)
+})
+
+test('a key is free as long as nothing came of its requests', async (t) => {
+  const api = await mappingApi(t)
+  const headers = { ...JSON_TYPE, 'Idempotency-Key': 'k' }
+  const faulty = await upload(api, '', tableFile([person('a', { presented: 'nonsense' })]), headers)
+  assert.equal(faulty.status, 400)
+  const stale = await upload(api, '', tableFile(people(1)), { ...headers, 'If-Match': '"7"' })
+  assert.equal(stale.status, 412)
+  assert.equal((await upload(api, '', tableFile(people(2)), headers)).status, 200)
+})

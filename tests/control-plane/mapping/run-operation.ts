@@ -6,6 +6,7 @@ import { rowOf, withScope } from '../../../control-plane/db/database.ts'
 import type { Db } from '../../../control-plane/db/database.ts'
 import type { OrganisationId } from '../../../control-plane/ids.ts'
 import { takeOutbox } from '../../../control-plane/jobs/dispatch-store.ts'
+import type { JobName } from '../../../control-plane/jobs/job-names.ts'
 import { claimJob } from '../../../control-plane/jobs/job-store.ts'
 import { openLease } from '../../../control-plane/jobs/lease.ts'
 import { applyImport } from '../../../control-plane/mapping/apply-import.ts'
@@ -26,10 +27,13 @@ export async function runOperation(
   const watch = new CancelWatch({ db, wakeUps: { on: () => () => {} }, log, everyMs: 50 })
   await takeOutbox(db)
   const job = await withScope(db, { organisation }, (tx) =>
-    rowOf<{ id: number }>(tx, sql`select id from job where kind = 'mapping.import' and object_id = ${operation}`),
+    rowOf<{ id: number; kind: JobName; turn: number }>(
+      tx,
+      sql`select id, kind, fence as turn from job where object_id = ${operation}`,
+    ),
   )
   assert.ok(job, 'the operation has asked for its job')
-  const claim = await claimJob(db, { organisation, id: job.id, kind: 'mapping.import' }, LEASE_MS)
+  const claim = await claimJob(db, { organisation, ...job }, LEASE_MS)
   assert.equal(claim.kind, 'claimed')
   assert.ok(claim.kind === 'claimed')
   const lease = openLease(claim.job, { db, log, leaseMs: LEASE_MS, monotonicMs: () => performance.now() })

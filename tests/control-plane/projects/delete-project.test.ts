@@ -24,6 +24,7 @@ import { deleteProject, requestDueProjectDeletions } from '../../../control-plan
 import type { DeletionDeps, DeletionRun } from '../../../control-plane/projects/delete-project.ts'
 import { projectRoutes } from '../../../control-plane/projects/project-routes.ts'
 import { tenantRoutes } from '../../../control-plane/tenants/tenant-routes.ts'
+import { claimTenant } from '../../../control-plane/tenants/tenant-store.ts'
 import { testApi } from '../../harness/api.ts'
 import { keyScene } from '../keys/key-scene.ts'
 
@@ -139,7 +140,9 @@ test('EC-3: the tenants of a deleted project are free for another organisation',
   const { body } = await it.request('GET', `/projects/${project}/tenants`, undefined, { key })
   const other = await it.organisation('Fabrikam')
   const theirs = await it.project(other.id)
-  const tenant = { side: 'source', label: 'x', tenantId: body.items[0].tenantId }
+  const tenant = { side: 'source', label: 'x', tenantId: body.items[0].tenantId as string }
+  // Its administrator has proved that it is this organisation's.
+  await withScope(db, { organisation: id }, (tx) => claimTenant(tx, id, tenant.tenantId))
   assert.equal((await it.request('POST', `/projects/${theirs}/tenants`, tenant, { key: other.key })).status, 409)
   await it.request('DELETE', `/projects/${project}`, undefined, { key })
   aheadMs = 7 * DAY_MS

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test'
 import { createLog } from '../../../common/log.ts'
 import { emptyMetrics } from '../../../common/metrics.ts'
 import { rowOf, withScope } from '../../../control-plane/db/database.ts'
-import type { Tx } from '../../../control-plane/db/database.ts'
+import type { Db, Tx } from '../../../control-plane/db/database.ts'
 import { WakeUps } from '../../../control-plane/db/wake-ups.ts'
 import type { AnyRoute } from '../../../control-plane/http/route.ts'
 import { newId } from '../../../control-plane/ids.ts'
@@ -76,6 +76,8 @@ export type MapEntry =
 export interface FleetOptions {
   readonly streams?: Partial<StreamServiceDeps>
   readonly resolveTxt?: ResolveTxt
+  /** Beside the fleet's own. */
+  readonly routes?: (sealer: Sealer, db: Db) => readonly AnyRoute[]
 }
 
 export async function openFleet(t: Pick<TestContext, 'after'>, options: FleetOptions = {}): Promise<Fleet> {
@@ -131,6 +133,7 @@ export async function openFleet(t: Pick<TestContext, 'after'>, options: FleetOpt
         ...relaySettingsRoutes(),
         ...dkimKeyRoutes({ sealer, resolveTxt: options.resolveTxt ?? (() => Promise.resolve([])) }),
         ...messageRoutes({ sealer }),
+        ...(options.routes?.(sealer, db) ?? []),
       ]
       Object.assign(parts, { sealer, snapshotKeys, streams, installation, routes })
       return routes

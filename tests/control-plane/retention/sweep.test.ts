@@ -45,7 +45,15 @@ async function setUp(t: TestContext): Promise<Setting> {
         fence: 1,
       } as const
       const handler = retentionSweepJob({ sweepers, log, now: () => START + days * DAY_MS })
-      await handler.run({ ...job, signal, change, read: change, once: () => Promise.resolve(true), finish: change })
+      await handler.run({
+        ...job,
+        signal,
+        change,
+        read: change,
+        once: () => Promise.resolve(true),
+        advance: () => Promise.resolve(),
+        finish: change,
+      })
     },
     async count(table) {
       const { rows } = await sql<{ count: number }>`select count(*) as count from ${sql.table(table)}`.execute(

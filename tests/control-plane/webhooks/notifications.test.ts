@@ -95,6 +95,9 @@ test('what the server puts off is sent again, what it refuses is not, and what c
     return items[0].state === 'failed' ? items : undefined
   })
   assert.deepEqual([refused.lastFault, refused.attempts], ['smtp-550', 1])
+  const figures = await it.metrics.metrics()
+  for (const outcome of ['delivered', 'failed'])
+    assert.ok(figures.includes(`causeway_deliveries_total{kind="notification",outcome="${outcome}"} 1\n`), outcome)
 })
 
 test('recipients are sealed at rest and read by administrators only; other organisations see nothing', async (t) => {

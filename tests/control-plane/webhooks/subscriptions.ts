@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { emptyMetrics } from '../../../common/metrics.ts'
+import type { Metrics } from '../../../common/metrics.ts'
 import { withScope } from '../../../control-plane/db/database.ts'
 import { publishEvent } from '../../../control-plane/db/outbox.ts'
 import { WakeUps } from '../../../control-plane/db/wake-ups.ts'
@@ -23,6 +24,7 @@ import { deliverWebhookJob } from '../../../control-plane/webhooks/deliver-webho
 import type { Mailer } from '../../../control-plane/webhooks/mailer.ts'
 import { notificationRoutes } from '../../../control-plane/webhooks/notification-routes.ts'
 import { sendNotificationJob } from '../../../control-plane/webhooks/send-notification.ts'
+import { createDeliveryFigures } from '../../../control-plane/webhooks/delivery-figures.ts'
 import { webhookRoutes } from '../../../control-plane/webhooks/webhook-routes.ts'
 import { testApi } from '../../harness/api.ts'
 import type { TestApi } from '../../harness/api.ts'
@@ -31,6 +33,7 @@ import { allHandlers, TIMING } from '../jobs/queues.ts'
 export interface Subscriptions extends TestApi {
   /** Of the handlers, not of the database. */
   readonly clock: { offsetMs: number }
+  readonly metrics: Metrics
   publish(organisation: OrganisationId, project: ProjectId | undefined, type: string, body?: object): Promise<void>
   /** Jobs that wait for their next attempt need not. */
   hasten(): Promise<void>
@@ -49,6 +52,7 @@ export async function subscriptions(t: TestContext, mailer?: Mailer): Promise<Su
     for (const close of closing.toReversed()) await close()
   })
   const clock = { offsetMs: 0 }
+  const metrics = emptyMetrics()
   const now = () => Date.now() + clock.offsetMs
   const api = await testApi(t, async ({ database, log }) => {
     const { db } = database
@@ -63,18 +67,20 @@ export async function subscriptions(t: TestContext, mailer?: Mailer): Promise<Su
     const queue = openQueue({ log, connection: database.connection })
     const rules = addressRules(['127.0.0.1'])
     const random = () => 0.5
+    const figures = createDeliveryFigures(metrics)
     const jobs = startJobs({
       db,
       queue,
       wakeUps,
       log,
-      metrics: emptyMetrics(),
+      metrics,
       handlers: allHandlers({
-        'webhook.deliver': deliverWebhookJob({ outbound: { rules }, sealer, log, now, random }),
+        'webhook.deliver': deliverWebhookJob({ outbound: { rules }, sealer, figures, log, now, random }),
         'notification.send': sendNotificationJob({
           mailer,
           sealer,
           publicUrl: new URL('https://causeway.example'),
+          figures,
           log,
           now,
           random,
@@ -96,6 +102,7 @@ export async function subscriptions(t: TestContext, mailer?: Mailer): Promise<Su
   return {
     ...api,
     clock,
+    metrics,
     publish: (organisation, project, type, body = {}) =>
       withScope(api.database.db, { organisation }, (tx) =>
         publishEvent(tx, { organisation, project }, type, { ...body }),

@@ -149,6 +149,12 @@ test('after 24 h a delivery has failed: it is listed, told as an event, and can 
   assert.equal((await it.request('POST', again, undefined, { key })).status, 202)
   await arrived(hook.received, 3)
   assert.equal(hook.received[2]?.body.id, failed.id)
+  const figures = await eventually('OP-1 all three outcomes to be counted', async () => {
+    const text = await it.metrics.metrics()
+    return text.includes('kind="webhook",outcome="delivered"} 1') ? text : undefined
+  })
+  assert.match(figures, /^causeway_deliveries_total\{kind="webhook",outcome="put-off"\} 1$/m)
+  assert.match(figures, /^causeway_deliveries_total\{kind="webhook",outcome="failed"\} 1$/m)
 })
 
 test('a receiver that says 410 is disabled; a ping goes there all the same, once', async (t) => {
@@ -171,6 +177,11 @@ test('a receiver that says 410 is disabled; a ping goes there all the same, once
     return reply.body.items[0]?.id === ping.body.id ? reply : undefined
   })
   assert.deepEqual([body.items[0].attempts, body.items[0].lastFault], [1, 'gone'])
+  assert.match(
+    await it.metrics.metrics(),
+    /^causeway_deliveries_total\{kind="webhook",outcome="failed"\} 1$/m,
+    'a ping that fails rings no alarm',
+  )
 })
 
 test('WS-5: a private address is refused when it is set, and when a name leads there later', async (t) => {

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DEFAULT_LIMITS } from '../../../mta/limits.ts'
-import { judgeCertificate } from '../../../mta/doctor/certificates.ts'
-import type { CertificateFacts } from '../../../mta/doctor/certificates.ts'
+import { judgeCertificate } from '../../../common/doctor/certificates.ts'
+import type { CertificateFacts } from '../../../common/doctor/certificates.ts'
 import { judgeEnrolment } from '../../../mta/doctor/enrolment.ts'
 import type { EnrolmentFacts } from '../../../mta/doctor/enrolment.ts'
 import { judgeFile, judgeFileAge, judgeSpoolFiles } from '../../../mta/doctor/files.ts'
-import type { Finding } from '../../../mta/doctor/finding.ts'
-import { judgeInstallation } from '../../../mta/doctor/installation.ts'
-import { judgeMachine } from '../../../mta/doctor/machine.ts'
-import type { MachineFacts } from '../../../mta/doctor/machine.ts'
+import type { Finding } from '../../../common/doctor/finding.ts'
+import { judgeInstallation } from '../../../common/doctor/installation.ts'
+import { judgeMachine } from '../../../common/doctor/machine.ts'
+import type { MachineFacts } from '../../../common/doctor/machine.ts'
 import { judgeExposure, judgeListener, judgeNextHop } from '../../../mta/doctor/network.ts'
 import { judgeKey, judgeQuarantine, judgeRoom } from '../../../mta/doctor/spool-state.ts'
 import { judgeRunning, judgeTable } from '../../../mta/doctor/table-state.ts'
@@ -24,7 +24,7 @@ const machine: MachineFacts = {
   newestFileMs: NOW - 1_000,
   synchronisation: 'synchronised',
   coreLimit: '0',
-  coreLimitOf: 'relay',
+  coreLimitOf: 'process',
   swaps: [],
 }
 /** The finding of one check of the machine. */

@@ -56,6 +56,8 @@ export async function certificate(api: TestApi, home: OrganisationId): Promise<{
 }
 
 export const PROJECT_EXAMPLES: Examples = {
+  exportPerson: () => ({ body: { addresses: ['nobody@contoso.example'] }, audits: ['done'] }),
+  erasePerson: () => ({ body: { addresses: ['nobody@contoso.example'], confirm: 0 } }),
   listProjects: nothing,
   createProject: () => ({ body: { name: 'Merger' } }),
   readProject: nothing,

@@ -24,6 +24,21 @@ async function enrolment(world: World): Promise<{ enrolment: string }> {
   return { enrolment: id as string }
 }
 
+async function tenant(world: World): Promise<{ project: string; tenant: string }> {
+  const { organisation, api } = world
+  const project = await fresh(world)
+  const id = newId('tenant')
+  const guid = crypto.randomUUID()
+  await withScope(api.database.db, { organisation }, async (tx) => {
+    await sql`insert into tenant_claim (entra_tenant_id, organisation_id) values (${guid}, ${organisation})`.execute(tx)
+    await sql`insert into tenant_connection (organisation_id, project_id, id, side, label, cloud, entra_tenant_id, app_model, created_by)
+              values (${organisation}, ${project}, ${id}, 'source', 'contoso', 'global', ${guid}, 'multi-tenant', 'test')`.execute(
+      tx,
+    )
+  })
+  return { project, tenant: id }
+}
+
 async function dkimKey(world: World): Promise<{ project: string; dkimKey: string }> {
   const project = await fresh(world)
   const body = { domain: 'contoso.example', algorithm: 'ed25519' }
@@ -59,6 +74,23 @@ export const RELAY_EXAMPLES: Examples = {
   readRelaySettingsVersion: async (world) => {
     const { version } = await done(world, 'PUT', `/projects/${world.project}/relay-settings`, {}, ANY)
     return { params: { version: String(version) } }
+  },
+  listProofTokens: nothing,
+  readProofTokens: async (world) => ({ params: await tenant(world) }),
+  rotateProofToken: async (world) => ({ params: await tenant(world), headers: ANY, body: { direction: 'out' } }),
+  endPreviousProofToken: async (world) => ({ params: await tenant(world), headers: ANY, body: { direction: 'in' } }),
+  readRelayMarker: nothing,
+  rotateRelayMarker: async (world) => ({
+    params: { project: await fresh(world) },
+    headers: ANY,
+    body: { what: 'token' },
+  }),
+  createRelayNonce: async (world) => ({ params: { project: await fresh(world) }, body: {} }),
+  listRelayNonces: nothing,
+  deleteRelayNonce: async (world) => {
+    const project = await fresh(world)
+    const { id } = await done(world, 'POST', `/projects/${project}/relay-settings/nonces`, {})
+    return { params: { project, nonce: id as string } }
   },
   createDkimKey: async (world) => ({
     params: { project: await fresh(world) },

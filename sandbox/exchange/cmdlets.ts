@@ -1,0 +1,25 @@
+// The cmdlets that the simulated Exchange carries out. The REST-only ones of the module (`Get-EXOMailbox` …) have endpoints of their own and are no
+// cmdlets to InvokeCommand.
+import type { Cmdlet } from './cmdlet.ts'
+import { configurationCmdlets } from './configuration.ts'
+import { getDistributionGroupMember } from './group-members.ts'
+import { getMailboxFolderStatistics } from './mailbox-folders.ts'
+import { getMailboxStatistics } from './mailbox-statistics.ts'
+import { recipientCmdlets } from './recipients.ts'
+import { getManagementRoleAssignment } from './role-assignments.ts'
+
+/** By name in lower case: a call may write it in any. */
+export type CmdletTable = ReadonlyMap<string, Cmdlet>
+
+export const CMDLETS: CmdletTable = tableOf([
+  ...recipientCmdlets,
+  ...configurationCmdlets,
+  getDistributionGroupMember,
+  getMailboxStatistics,
+  getMailboxFolderStatistics,
+  getManagementRoleAssignment,
+])
+
+export function tableOf(cmdlets: readonly Cmdlet[]): CmdletTable {
+  return new Map(cmdlets.map((cmdlet) => [cmdlet.name.toLowerCase(), cmdlet]))
+}
