@@ -20,7 +20,7 @@ import { ROOT } from '../harness/relay.ts'
 import { withControlPlane } from '../harness/start-control-plane.ts'
 
 const LONG_ROUNDS = Number(process.env['CAUSEWAY_KILL_ROUNDS'] ?? 0)
-const ROUNDS = LONG_ROUNDS > 0 ? LONG_ROUNDS : 4
+const ROUNDS = LONG_ROUNDS > 0 ? LONG_ROUNDS : 3
 
 interface RevisionRow {
   readonly revision: number

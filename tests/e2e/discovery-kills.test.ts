@@ -34,7 +34,7 @@ const ALL_STEPS = [
 ] as const
 /** All of them with CAUSEWAY_KILL_ROUNDS: each costs the seconds in which a worker starts. */
 const isLong = Number(process.env['CAUSEWAY_KILL_ROUNDS'] ?? 0) > 0
-const STEPS = isLong ? ALL_STEPS : ALL_STEPS.filter((_, nth) => nth % 2 === 0)
+const STEPS = isLong ? ALL_STEPS : ALL_STEPS.filter((_, nth) => nth % 4 === 2)
 
 interface Scene {
   readonly plane: ControlPlane
@@ -171,6 +171,7 @@ test('discoveries on processes that die', { timeout: 300_000 }, (t) =>
 )
 
 testOnRedis('a discovery whose worker is killed finds everything, once, with jobs in Redis', async (t) => {
+  if (!isLong) return t.skip('minutes of kills: CAUSEWAY_KILL_ROUNDS=1 npm test')
   const { url } = await testRedis(t)
-  await onScene(t, url, (scene) => discoverDespiteKills(scene, isLong ? STEPS : ALL_STEPS.slice(2, 4)))
+  await onScene(t, url, (scene) => discoverDespiteKills(scene, STEPS))
 })
