@@ -7,6 +7,7 @@ import { sql } from 'kysely'
 import { INSTALLATION } from '../ids.ts'
 import type { OrganisationId, ProjectId, TenantId } from '../ids.ts'
 import type { SignInFlow } from '../access/sign-in-flow.ts'
+import type { Choices } from './capabilities.ts'
 import type { Sealer } from '../keys/sealer.ts'
 
 export interface ConsentSubject {
@@ -16,6 +17,7 @@ export interface ConsentSubject {
   /** As it was registered when the link was made: one that was changed meanwhile is another. */
   readonly entraTenantId: string
   readonly clientId: string
+  readonly choices: Choices
   /** `callerName` of who made the link. */
   readonly askedBy: string
 }

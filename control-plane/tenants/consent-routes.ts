@@ -123,7 +123,7 @@ const askRoute = (deps: ConsentRouteDeps) =>
       const link = newCookieSecret(deps.random)
       const expiresAt = new Date(now + LINK_LIFE_MS)
       const askedBy = callerName(callerOf(caller))
-      const subject = { ...place, tenant: tenant.id, entraTenantId, clientId, askedBy }
+      const subject = { ...place, tenant: tenant.id, entraTenantId, clientId, choices, askedBy }
       // Kept first: a link whose request was not recorded is answered by a consent that nobody waits for, and does nothing.
       await keepConsentFlow({ ...subject, step: 'link' }, [link], expiresAt, deps)
       return change('tenant.consent_asked', async (tx) => {

@@ -60,7 +60,7 @@ export async function findConsent(
   return row && toConsent(row)
 }
 
-/** What was granted before stays known, and work goes on with it until the new consent was judged. */
+/** One that was proved keeps its choices until the next proof: work goes on with what was granted, whatever more somebody asks for. */
 export async function askConsent(
   tx: Tx,
   { organisation, project }: ProjectPlace,
@@ -71,7 +71,7 @@ export async function askConsent(
     insert into consent (organisation_id, project_id, tenant_id, state, choices)
     values (${organisation}, ${project}, ${tenant}, 'asked', ${JSON.stringify(choices)}::jsonb)
     on conflict (organisation_id, project_id, tenant_id) do update
-       set choices = excluded.choices, version = consent.version + 1,
+       set choices = case when consent.proved_at is null then excluded.choices else consent.choices end, version = consent.version + 1,
            state = case when consent.state in ('connected', 'checking') then consent.state else 'asked' end,
            state_since = case when consent.state in ('connected', 'checking') then consent.state_since else now() end,
            problem = null, problem_details = null`.execute(tx)
@@ -84,16 +84,17 @@ export async function deleteConsent(tx: Tx, { organisation, project }: ProjectPl
   )
 }
 
-/** An administrator of the tenant has proved that it is his. @param by  tid/oid */
+/** An administrator of the tenant has proved that it is his. @param by  tid/oid @param choices  that he was asked for; as they were when absent */
 export async function setProved(
   tx: Tx,
   { organisation, project }: ProjectPlace,
   tenant: TenantId,
   by: string,
   at: Date,
+  choices?: Choices,
 ): Promise<void> {
   await sql`
-    update consent set state = 'checking', state_since = ${at}, proved_at = ${at}, proved_by = ${by}, problem = null, problem_details = null,
+    update consent set state = 'checking', choices = coalesce(${choices === undefined ? null : JSON.stringify(choices)}::jsonb, choices), state_since = ${at}, proved_at = ${at}, proved_by = ${by}, problem = null, problem_details = null,
            version = version + 1
      where organisation_id = ${organisation} and project_id = ${project} and tenant_id = ${tenant}`.execute(tx)
 }

@@ -181,7 +181,7 @@ async function prove(tx: Tx, visit: Visit, flow: ConsentSubject, principal: stri
   await lockOrganisation(tx, organisation)
   if (!(await claimTenant(tx, organisation, flow.entraTenantId))) return false
   const place = { organisation, project }
-  await setProved(tx, place, tenant, principal, new Date(visit.now))
+  await setProved(tx, place, tenant, principal, new Date(visit.now), flow.choices)
   await requestJob(tx, place, 'tenant.check', tenant)
   await publishEvent(tx, place, 'tenant.checking', { tenant })
   await audit(tx, visit, flow, { actor: `person:${principal}`, action: 'tenant.consented', result: 'done' })

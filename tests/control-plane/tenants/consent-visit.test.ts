@@ -200,6 +200,12 @@ test('EC-3: consent, sign-in and a look at the tenant connect it; it is the orga
   assert.ok((granted as string[]).includes('User.Read.All'))
   const { status } = (await api.request('GET', `${it.path}/health`, undefined, it)).body
   assert.equal(status, 'ok')
+  // Somebody asks for more: until that is given, work goes on with what there is.
+  await ask(it, { capabilities: [{ capability: 'mailboxes' }] })
+  assert.equal((await api.request('POST', `${it.path}/health/checks`, undefined, it)).status, 202)
+  await check(it)
+  const still = await consentOf(it)
+  assert.deepEqual([still.state, still.missing], ['connected', []])
   const other = await api.organisation()
   const project = await api.project(other.id)
   const taken = await api.request(
