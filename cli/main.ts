@@ -62,7 +62,7 @@ const COMMANDS: ReadonlyMap<string, Listed> = new Map([
   [
     'start',
     {
-      summary: 'a demonstration: a relay, an example table, one message through it',
+      summary: 'the whole product on one machine, with two simulated tenants; one message through it',
       load: async () => (await import('./start-command.ts')).startCommand,
     },
   ],

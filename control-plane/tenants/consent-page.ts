@@ -20,7 +20,7 @@ export const OUTCOMES = {
   ],
   'unknown-link': [
     'This link is not good any more',
-    'It was used, replaced or is too old, or was opened in another browser. Ask for a new one.',
+    'It is too old, or of another registration, or this is not the browser that opened it. Ask for a new one.',
   ],
   unavailable: ['Microsoft could not be asked', 'Wait a minute and open the link again.'],
 } as const satisfies Readonly<Record<string, readonly [title: string, text: string]>>
