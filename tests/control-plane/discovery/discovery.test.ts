@@ -263,6 +263,18 @@ test('EC-4: a consent that is withdrawn stops the work and says why; given again
   await it.goOn(started.body.operation as string)
 })
 
+test('EC-4: a certificate that has expired stops the work and says what to do', async (t) => {
+  const { sandbox, it } = await connected(t)
+  await it.discover(it.source)
+  sandbox.clock.advance(31 * 86_400_000) // it is good for thirty days
+  it.deps.microsoft.forget({ ...it, tenant: it.source.id })
+  const started = await api.request('POST', `${it.path}/discoveries`, { tenant: it.source.id }, it)
+  await assert.rejects(it.goOn(started.body.operation as string), RetryLater)
+  const { body: health } = await api.request('GET', `${it.path}/tenants/${it.source.id}/health`, undefined, it)
+  assert.deepEqual([health.status, health.trouble.code], ['stopped', 'CREDENTIAL_EXPIRED'])
+  assert.match(health.trouble.remedy as string, /new certificate/)
+})
+
 test('without the roles of Exchange a discovery finds the rest, and says what it could not see', async (t) => {
   const { sandbox, sealer: own } = await scene(t)
   const it = await connectedProject(api, sandbox, { sealer: own, hasExchangeRole: false })
