@@ -107,7 +107,9 @@ async function checkRunning(world: World): Promise<void> {
     await checkConfined(container, engine, writable, env)
   }
   await checkAnswers(world)
-  const examined = await api.exec(['/opt/causeway/bin/causeway', 'doctor', '--json'], apiEnv)
+  // An engine's exec begins in the image's own folder; this one begins at the root.
+  const inPlace = { ...apiEnv, KEY_DIRECTORY: `${STATE}/keys` }
+  const examined = await api.exec(['/opt/causeway/bin/causeway', 'doctor', '--json'], inPlace)
   check('`doctor` finds no fault in how it is installed (OP-5)', unless(examined.status === 0, examined.output))
   const session = await checkChange(world, api)
   await checkPostgresAway(world, api, session)
@@ -169,7 +171,7 @@ async function checkChange({ urls }: World, api: Container): Promise<Record<stri
   const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
     fetch(`${urls.api}/api/v1${path}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', origin: urls.api, ...headers },
+      headers: { 'content-type': 'application/json', origin: PUBLIC_URL, ...headers },
       body: JSON.stringify(body),
     })
   const opened = await post('/session/break-glass', { code: oneTimeCode(api) })
