@@ -2,6 +2,7 @@
 // in DER, RSA-3072 with SHA-256, nothing but the fields that must be there.
 import { generateKeyPair, randomBytes, sign } from 'node:crypto'
 import { promisify } from 'node:util'
+import { integer, objectId, sequence, tagged, time, toPem } from './der.ts'
 
 export interface SelfSigned {
   /** PEM */
@@ -16,7 +17,7 @@ const COMMON_NAME = '2.5.4.3'
 
 const makeKeyPair = promisify(generateKeyPair)
 
-/** Good from a day ago, since clocks differ. @param days  from now, until 2049 at most @param now  ms since the epoch */
+/** Good from a day ago, since clocks differ. @param days  from now @param now  ms since the epoch */
 export async function makeSelfSigned(commonName: string, days: number, now: number): Promise<SelfSigned> {
   const { publicKey, privateKey } = await makeKeyPair('rsa', { modulusLength: 3072 })
   const algorithm = sequence(objectId(SHA256_WITH_RSA), tagged(0x05))
@@ -33,45 +34,8 @@ export async function makeSelfSigned(commonName: string, days: number, now: numb
   )
   const signature = sign('sha256', body, privateKey)
   const certificate = sequence(body, algorithm, tagged(0x03, Buffer.from([0]), signature))
-  const lines = certificate.toString('base64').match(/.{1,64}/g) ?? []
   return {
-    certificate: ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n'),
+    certificate: toPem('CERTIFICATE', certificate),
     privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   }
-}
-
-const sequence = (...parts: readonly Uint8Array[]): Buffer => tagged(0x30, ...parts)
-
-function tagged(tag: number, ...parts: readonly Uint8Array[]): Buffer {
-  const content = Buffer.concat(parts)
-  return Buffer.concat([Buffer.from([tag, ...lengthOctets(content.length)]), content])
-}
-
-function lengthOctets(length: number): number[] {
-  if (length < 0x80) return [length]
-  const octets = []
-  for (let rest = length; rest > 0; rest >>= 8) octets.unshift(rest & 0xff)
-  return [0x80 | octets.length, ...octets]
-}
-
-/** Positive: a leading zero where the first bit is set. */
-function integer(bytes: Buffer): Buffer {
-  return tagged(0x02, ...((bytes[0] ?? 0) >= 0x80 ? [Buffer.from([0])] : []), bytes)
-}
-
-/** UTCTime, good until 2049. */
-function time(at: number): Buffer {
-  const text = new Date(at).toISOString().replaceAll(/[-:T]|\.\d+/g, '')
-  return tagged(0x17, Buffer.from(text.slice(2)))
-}
-
-function objectId(dotted: string): Buffer {
-  const [first = 0, second = 0, ...rest] = dotted.split('.').map(Number)
-  return tagged(0x06, Buffer.from([first * 40 + second, ...rest.flatMap(base128)]))
-}
-
-function base128(arc: number): number[] {
-  const octets = [arc & 0x7f]
-  for (let rest = Math.floor(arc / 128); rest > 0; rest = Math.floor(rest / 128)) octets.unshift(0x80 | (rest & 0x7f))
-  return octets
 }

@@ -57,7 +57,7 @@ const ROOMS: Record<string, RoomRule> = {
   sandbox: {
     ours: ['sandbox/', 'common/'],
     node: 'all',
-    packages: ['jose'],
+    packages: ['jose', 'dns-packet', 'mailauth', 'nodemailer', 'smtp-server'],
     why: 'stands in for services of somebody else, so it shares nothing with those who use them',
   },
   cli: {

@@ -1,5 +1,7 @@
 // What a certificate says, read from its DER (RFC 5280 §4): only what a judgement needs and Node doesn't tell without a detour. Node prints
 // alternative names as one line of text, whose quoting has been wrong before (CVE-2021-44532); bytes leave nothing to unquote. Pure.
+import { elements } from '../../common/der.ts'
+import type { Element } from '../../common/der.ts'
 
 /** As far as `readCertificate` understood everything that matters. Object identifiers are the hexadecimal digits of their DER content. */
 export interface CertificateFacts {
@@ -40,11 +42,6 @@ const COMMON_NAME = '550403'
 /** UTF8String, PrintableString, IA5String: what is ASCII in them is ASCII. */
 const ASCII_STRINGS = new Set([0x0c, 0x13, 0x16])
 
-interface Element {
-  readonly tag: number
-  readonly content: Uint8Array
-}
-
 /**
  * @param der  of one certificate
  * @returns undefined where it can't be read, holds a critical extension that we don't know, or a name that is no plain ASCII
@@ -79,31 +76,6 @@ export function readCertificate(der: Uint8Array): CertificateFacts | undefined {
     excludedNames: subtrees.excludedNames,
     signatureAlgorithm,
   }
-}
-
-/** All elements of a content, to its very end; undefined where they don't add up. */
-function elements(bytes: Uint8Array): Element[] | undefined {
-  const found: Element[] = []
-  for (let at = 0; at < bytes.length;) {
-    const tag = bytes[at] ?? 0
-    if ((tag & 0x1f) === 0x1f) return undefined // longer tags: no certificate has one
-    const length = readLength(bytes, at + 1)
-    if (length === undefined || length.start + length.octets > bytes.length) return undefined
-    found.push({ tag, content: bytes.subarray(length.start, length.start + length.octets) })
-    at = length.start + length.octets
-  }
-  return found
-}
-
-/** X.690 §10.1: the shortest form only. Nothing here is longer than 16 MiB. */
-function readLength(bytes: Uint8Array, at: number): { start: number; octets: number } | undefined {
-  const first = bytes[at]
-  if (first === undefined) return undefined
-  if (first < 0x80) return { start: at + 1, octets: first }
-  const count = first & 0x7f
-  if (count === 0 || count > 3 || at + count >= bytes.length) return undefined
-  const octets = bytes.subarray(at + 1, at + 1 + count).reduce((sum, octet) => sum * 256 + octet, 0)
-  return octets < 0x80 || octets < 256 ** (count - 1) ? undefined : { start: at + 1 + count, octets }
 }
 
 function within(element: Element | undefined, tag: number): Element[] | undefined {
