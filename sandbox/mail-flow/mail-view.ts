@@ -1,0 +1,24 @@
+// What every decision of one message's way through a tenant looks at.
+import type { ExchangeObject } from '../tenants/objects.ts'
+import type { AddressBook } from './address-book.ts'
+import type { MailFlowBehaviour } from './behaviour.ts'
+import type { ExternalLimit } from './external-limit.ts'
+
+export interface MailView {
+  readonly book: AddressBook
+  /** In effect by now, in order of priority: a change of a rule may take half an hour to act. */
+  readonly rules: readonly ExchangeObject[]
+  readonly behaviour: MailFlowBehaviour
+  readonly externals: ExternalLimit
+  readonly nowMs: number
+}
+
+/** How a message came: from a mailbox of the tenant, by an OnPremises connector as the tenant's own, or from anybody. */
+export type Origin = 'submission' | 'originating' | 'incoming'
+
+export interface EnvelopedMessage {
+  /** Empty: the null reverse-path. */
+  readonly sender: string
+  readonly recipients: readonly string[]
+  readonly content: Uint8Array
+}
