@@ -205,6 +205,12 @@ export interface PushedSecrets {
     readonly certificate: string
     readonly key: string
   }[]
+  /** PEM; shown by listeners to who names one of `names`, beside the certificates of the machine. Absent: none. */
+  readonly listenerCertificates?: readonly {
+    readonly names: readonly string[]
+    readonly certificate: string
+    readonly key: string
+  }[]
   readonly nonces: readonly { readonly nonce: string; readonly until: string }[]
   /** R76: the same for all relays of the project. */
   readonly marker: {

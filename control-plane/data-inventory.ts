@@ -94,6 +94,16 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
     columns: { metadata: 'only_row code_expires_at used_at is_open', secret: 'code_hash' },
     sooner: { code_hash: 'opens nothing after an hour; gone once there is an installation administrator' },
   },
+  certificate: {
+    retention: PROJECT,
+    columns: {
+      public: 'names algorithm public_key request chain fingerprint',
+      metadata:
+        'organisation_id project_id id purpose tenant_id state not_before expires_at replaces version created_at created_by activated_at retired_at',
+      secret: 'key_sealed',
+    },
+    sooner: { key_sealed: 'until the certificate is retired' },
+  },
   collection: {
     retention: PROJECT,
     columns: { metadata: 'organisation_id project_id id name name_key version created_by created_at' },
@@ -410,9 +420,24 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
     retention: '10 minutes',
     columns: { metadata: 'created_at expires_at', secret: 'state_hash flow_sealed' },
   },
+  tenant_change: {
+    retention: PROJECT,
+    columns: {
+      metadata:
+        'organisation_id project_id sequence tenant_id noun object_key object_guid cmdlet state problem operation_id author created_at settled_at',
+      PII: 'parameters before after',
+    },
+  },
   tenant_facts: {
     retention: PROJECT,
     columns: { metadata: 'organisation_id project_id tenant_id discovery_number facts created_at' },
+  },
+  tenant_state: {
+    retention: PROJECT,
+    columns: {
+      metadata: 'organisation_id project_id tenant_id operation_id moment observed_at',
+      PII: 'objects',
+    },
   },
   snapshot_applied: {
     retention: PROJECT,

@@ -31,6 +31,7 @@ export type CollectionId = Brand<'collection'>
 export type MatchingId = Brand<'matching'>
 export type PairId = Brand<'pair'>
 export type ConnectionCertificateId = Brand<'connection-certificate'>
+export type CertificateId = Brand<'certificate'>
 
 export const ID_PREFIXES = {
   organisation: 'org',
@@ -62,6 +63,7 @@ export const ID_PREFIXES = {
   pair: 'par',
   'pair-import': 'pim',
   'connection-certificate': 'ccr',
+  certificate: 'crt',
   consent: 'cns',
   request: 'req',
   event: 'evt',

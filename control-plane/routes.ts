@@ -38,6 +38,7 @@ import { personRoutes } from './persons/person-routes.ts'
 import { certificateRoutes } from './projects/certificate-routes.ts'
 import { deletionRoutes } from './projects/deletion-routes.ts'
 import { projectRoutes } from './projects/project-routes.ts'
+import { relayCertificateRoutes } from './certificates/certificate-routes.ts'
 import { createResolveTxt } from './relays/check-dkim-record.ts'
 import { dkimKeyRoutes } from './relays/dkim-key-routes.ts'
 import { enrolmentRoutes } from './relays/enrolment-routes.ts'
@@ -138,6 +139,7 @@ export function allRoutes(deps: RoutesDeps): AnyRoute[] {
     ...relayNonceRoutes(sealer),
     ...keyRoutes(),
     ...dkimKeyRoutes({ sealer, resolveTxt: createResolveTxt(settings.dnsServers) }),
+    ...relayCertificateRoutes({ sealer }),
     ...messageRoutes({ sealer }),
     ...personRoutes({ db, sealer }),
     ...webhookRoutes({ sealer, rules: addressRules(settings.outboundAllow) }),

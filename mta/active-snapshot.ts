@@ -3,7 +3,7 @@
 import type { MarkerKeys } from './marker-keys.ts'
 import type { RouteName } from './message-record.ts'
 import type { Nonce } from './nonces.ts'
-import type { Credentials, SigningKeys } from './credentials.ts'
+import type { Credentials, Shown, SigningKeys } from './credentials.ts'
 import type { PinnedTable } from './pinned-table.ts'
 import type { Tags } from './privacy.ts'
 import type { ProofTokens } from './proof-tokens.ts'
@@ -30,6 +30,8 @@ export interface ProjectSettings {
   readonly routes: Readonly<Record<RouteName, SmartHost>>
   readonly tenantCertificates: Credentials['tenantCertificates']
   readonly serverTrust: Credentials['serverTrust']
+  /** Shown by listeners beside those of the configuration; absent: there are none but those. */
+  readonly listenerCertificates?: readonly Shown[]
   readonly tags: Tags
 }
 

@@ -107,7 +107,7 @@ function tokenFiles({ id, proofTokens }: NonNullable<Settings['tenants']>[number
  * Made once a load and shared by all connections: the keys of session tickets live in it, so a ticket is worth nothing after a reload.
  * Renegotiation is refused by OpenSSL itself, with an alert that leaves the session as it is (PH-4).
  */
-function shown(pair: KeyPair): Shown {
+export function shown(pair: KeyPair): Shown {
   const key = pair.key.export({ type: 'pkcs8', format: 'pem' })
   const context = createSecureContext({
     ...TLS_OPTIONS,
@@ -120,6 +120,22 @@ function shown(pair: KeyPair): Shown {
     ca: [],
   })
   return { pair, context }
+}
+
+/**
+ * What listeners offer: the first is for clients that name no server, or another.
+ * @param pushed  by the control plane: they come before the machine's own where a client names a server
+ * @param ownName  of the relay: a pushed certificate with this name is the first of all
+ */
+export function offeredCertificates(
+  own: readonly Shown[],
+  pushed: readonly Shown[],
+  ownName: string,
+): readonly Shown[] {
+  if (pushed.length === 0) return own
+  const named = pushed.find(({ pair }) => pair.leaf.checkHost(ownName) !== undefined)
+  const first = named ?? own[0]
+  return first === undefined ? pushed : [first, ...pushed, ...own]
 }
 
 /** A certificate in use, for expiry metrics and checks (KM-7). */

@@ -3,6 +3,8 @@ import { hash } from 'node:crypto'
 import type { ProjectSettings } from './active-snapshot.ts'
 import { fault, parseAuthorities, parseKeyPair } from './certificates.ts'
 import type { KeyPair } from './certificates.ts'
+import { shown } from './credentials.ts'
+import type { Shown } from './credentials.ts'
 import { parseMarkerKeys } from './marker-keys.ts'
 import { parseNonces } from './nonces.ts'
 import { tagsOf } from './privacy.ts'
@@ -71,6 +73,7 @@ function projectOf(settings: ReadSettings, secrets: ReadSecrets): ProjectSetting
     allow,
     routes: Object.fromEntries(hosts.map(({ id, smartHost }) => [tenantRoute(id), hostOf(smartHost)])),
     tenantCertificates: certificatesOf(settings, secrets),
+    listenerCertificates: listenersOf(secrets),
     serverTrust: new Map(hosts.flatMap(({ id, smartHost }) => trustOf(id, smartHost))),
     tags: tagsOf(privacy, marker.secret),
   }
@@ -106,6 +109,20 @@ function certificatesOf({ tenants }: ReadSettings, { clientCertificates }: ReadS
       return [tenant, parseKeyPair({ certificate: `${place}.certificate`, key: `${place}.key` }, { certificate, key })]
     }),
   )
+}
+
+function listenersOf({ listenerCertificates }: ReadSecrets): Shown[] {
+  return listenerCertificates.map(({ names, certificate, key }, index) => {
+    const place = `secrets: listenerCertificates[${index}]`
+    const pair = parseKeyPair({ certificate: `${place}.certificate`, key: `${place}.key` }, { certificate, key })
+    if (names.length === 0 || names.some((name) => pair.leaf.checkHost(name, { subject: 'never' }) === undefined))
+      throw fault(place, 'the certificate is not of all its names')
+    try {
+      return shown(pair)
+    } catch (cause) {
+      throw fault(place, 'can not be shown in a TLS handshake', cause)
+    }
+  })
 }
 
 function mustBeTenant(list: string, id: string, tenants: ReadSettings['tenants']): void {

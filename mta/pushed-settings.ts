@@ -54,6 +54,13 @@ export type ReadSettings = typeof settingsForm extends Form<infer T> ? T : never
 const keySection = section({ ...keyNameSettings, key: required(text, WHY) })
 type Key = typeof keySection extends Form<infer T> ? T : never
 
+const listenerCertificate = section({
+  names: required(list(text), WHY),
+  certificate: required(text, WHY),
+  key: required(text, WHY),
+})
+type ListenerCertificate = typeof listenerCertificate extends Form<infer T> ? T : never
+
 const secretsForm = section({
   format: required(oneOf(SECRETS_FORMAT), WHY),
   proofTokens: required(
@@ -72,6 +79,7 @@ const secretsForm = section({
     list(section({ tenant: required(text, WHY), certificate: required(text, WHY), key: required(text, WHY) })),
     WHY,
   ),
+  listenerCertificates: optional<readonly ListenerCertificate[]>(list(listenerCertificate), [], WHY),
   nonces: required(anything, WHY),
   marker: required(anything, WHY),
 })

@@ -15,7 +15,7 @@ import type { Readiness } from '../common/admin-server.ts'
 import { spoolOperations } from './admin/spool-operations.ts'
 import { makeReport } from './bounce/report-message.ts'
 import { certificateMetrics } from './certificate-metrics.ts'
-import { certificatesInUse, CurrentCredentials } from './credentials.ts'
+import { certificatesInUse, CurrentCredentials, offeredCertificates } from './credentials.ts'
 import type { Credentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
 import { refusedLine } from './events/event-line.ts'
@@ -232,7 +232,7 @@ export async function startWorker(
     }
     const certificates = () =>
       certificatesInUse({
-        certificates: credentials.get().certificates,
+        certificates: [...credentials.get().certificates, ...(snapshot.settings()?.listenerCertificates ?? [])],
         tenantCertificates: snapshot.settings()?.tenantCertificates ?? new Map(),
       })
     certificateMetrics(metrics, () =>
@@ -252,6 +252,12 @@ export async function startWorker(
     opened.defer(() => control.close())
 
     startQueue(queue, snapshot)
+    // Asked at each handshake: sessions that run go on with what they began with.
+    const shownByListeners = () => {
+      const { certificates: own, clientTrust } = credentials.get()
+      const pushedOnes = snapshot.settings()?.listenerCertificates ?? []
+      return { clientTrust, certificates: offeredCertificates(own, pushedOnes, settings.name) }
+    }
     for (const listener of listenerSettings) {
       listeners.push(
         await startListener(listener, {
@@ -259,7 +265,7 @@ export async function startWorker(
           authservId: settings.name,
           direction: listener.direction,
           limits: settings.limits,
-          credentials,
+          credentials: { get: shownByListeners },
           requireTls: settings.requireTls,
           hasTenants: settings.tenants !== undefined || pushed !== undefined,
           spool,

@@ -65,6 +65,16 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.forget_certificate()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  delete from key_inventory
+   where organisation_id = old.organisation_id and kind in ('client-certificate', 'tls-certificate') and id = old.id;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.forget_connection_certificate()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -453,6 +463,50 @@ create policy administration on break_glass for all to public
   using ((current_scope('purpose'::text) = 'administration'::text))
   with check ((current_scope('purpose'::text) = 'administration'::text));
 grant insert, select, update on break_glass to causeway_service;
+
+create table certificate (
+  organisation_id text not null,
+  project_id text not null,
+  id text not null,
+  purpose text not null,
+  tenant_id text,
+  names text[] not null,
+  algorithm text not null,
+  state text not null,
+  public_key text not null,
+  key_sealed bytea,
+  request text,
+  chain text,
+  fingerprint text,
+  not_before timestamp with time zone,
+  expires_at timestamp with time zone,
+  replaces text,
+  version integer default 1 not null,
+  created_at timestamp with time zone not null,
+  created_by text not null,
+  activated_at timestamp with time zone,
+  retired_at timestamp with time zone,
+  constraint certificate_pkey PRIMARY KEY (organisation_id, project_id, id),
+  constraint certificate_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE,
+  constraint certificate_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint certificate_issued CHECK (((state = ANY (ARRAY['requested'::text, 'retired'::text])) OR (chain IS NOT NULL))),
+  constraint certificate_key CHECK ((((state = 'retired'::text) = (key_sealed IS NULL)) AND ((state = 'retired'::text) = (retired_at IS NOT NULL)))),
+  constraint certificate_names CHECK ((cardinality(names) > 0)),
+  constraint certificate_purpose_check CHECK ((purpose = ANY (ARRAY['tenant'::text, 'listener'::text]))),
+  constraint certificate_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'issued'::text, 'active'::text, 'replaced'::text, 'retired'::text]))),
+  constraint certificate_tenant CHECK (((purpose = 'tenant'::text) = (tenant_id IS NOT NULL))),
+  constraint certificate_whole CHECK ((((chain IS NULL) = (fingerprint IS NULL)) AND ((chain IS NULL) = (expires_at IS NULL))))
+);
+alter table certificate enable row level security;
+alter table certificate force row level security;
+CREATE INDEX certificate_listed ON certificate USING btree (organisation_id, project_id, created_at, id);
+CREATE UNIQUE INDEX certificate_one_active ON certificate USING btree (organisation_id, project_id, purpose, COALESCE(tenant_id, names[1])) WHERE (state = 'active'::text);
+CREATE INDEX certificate_tenant_of ON certificate USING btree (organisation_id, project_id, tenant_id) WHERE (tenant_id IS NOT NULL);
+CREATE TRIGGER certificate_forgotten AFTER DELETE ON certificate FOR EACH ROW EXECUTE FUNCTION forget_certificate();
+create policy organisation on certificate for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on certificate to causeway_service;
 
 create table collection (
   organisation_id text not null,
@@ -1944,6 +1998,39 @@ create policy self on support_grant for select to public
   using ((principal = current_scope('principal'::text)));
 grant delete, insert, select, update on support_grant to causeway_service;
 
+create table tenant_change (
+  organisation_id text not null,
+  project_id text not null,
+  sequence bigint not null,
+  tenant_id text not null,
+  noun text not null,
+  object_key text not null,
+  object_guid text,
+  cmdlet text not null,
+  parameters jsonb not null,
+  before jsonb,
+  after jsonb,
+  state text not null,
+  problem text,
+  operation_id text not null,
+  author text not null,
+  created_at timestamp with time zone not null,
+  settled_at timestamp with time zone,
+  constraint tenant_change_pkey PRIMARY KEY (organisation_id, project_id, sequence),
+  constraint tenant_change_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint tenant_change_sequence_check CHECK ((sequence > 0)),
+  constraint tenant_change_settled CHECK (((state = 'intent'::text) = (settled_at IS NULL))),
+  constraint tenant_change_state_check CHECK ((state = ANY (ARRAY['intent'::text, 'done'::text, 'undone'::text, 'failed'::text])))
+);
+alter table tenant_change enable row level security;
+alter table tenant_change force row level security;
+CREATE INDEX tenant_change_object ON tenant_change USING btree (organisation_id, project_id, tenant_id, noun, object_key, sequence DESC);
+CREATE INDEX tenant_change_open ON tenant_change USING btree (organisation_id, project_id, sequence) WHERE (state = 'intent'::text);
+create policy organisation on tenant_change for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on tenant_change to causeway_service;
+
 create table tenant_claim (
   entra_tenant_id text not null,
   organisation_id text not null,
@@ -2008,6 +2095,26 @@ create policy organisation on tenant_facts for all to public
   using ((organisation_id = current_organisation()))
   with check ((organisation_id = current_organisation()));
 grant delete, insert, select, update on tenant_facts to causeway_service;
+
+create table tenant_state (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  operation_id text not null,
+  moment text not null,
+  objects jsonb not null,
+  observed_at timestamp with time zone not null,
+  constraint tenant_state_pkey PRIMARY KEY (organisation_id, project_id, tenant_id, operation_id, moment),
+  constraint tenant_state_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint tenant_state_moment_check CHECK ((moment = ANY (ARRAY['before'::text, 'after'::text])))
+);
+alter table tenant_state enable row level security;
+alter table tenant_state force row level security;
+CREATE INDEX tenant_state_newest ON tenant_state USING btree (organisation_id, project_id, tenant_id, moment, observed_at DESC);
+create policy organisation on tenant_state for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on tenant_state to causeway_service;
 
 create table webhook (
   organisation_id text not null,

@@ -1,6 +1,7 @@
 // Every column that holds values sealed by a project's key or the installation's: what a rotation goes through (KM-2). A test compares the list with
 // the schema, so that a column which comes later can't be forgotten.
 import { AUDIT_KEY_SEALED } from '../audit/audit-key-store.ts'
+import { CERTIFICATE_COLUMN } from '../certificates/certificate-store.ts'
 import { CONNECTION_CERTIFICATE_COLUMN } from '../tenants/connection-certificate-store.ts'
 import { DKIM_COLUMN } from '../relays/dkim-key-store.ts'
 import { MARKER_COLUMN, NONCE_COLUMN, PROOF_TOKEN_COLUMN } from '../relays/relay-secret-store.ts'
@@ -11,6 +12,7 @@ import { sealedColumns } from './sealed-columns.ts'
 
 export const ALL_SEALED_COLUMNS = sealedColumns([
   AUDIT_KEY_SEALED,
+  CERTIFICATE_COLUMN,
   CONNECTION_CERTIFICATE_COLUMN,
   DKIM_COLUMN,
   MARKER_COLUMN,

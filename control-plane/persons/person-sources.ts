@@ -91,6 +91,23 @@ export const PERSON_SOURCES: readonly PersonSource[] = [
     by: 'addresses',
     stays: { reason: 'in-tenant' },
   }),
+  // Rules name people. What is written back when coexistence goes off has to stay as it was.
+  mentionSource({
+    table: 'tenant_change',
+    key: 'project_id sequence',
+    columns: 'tenant_id noun cmdlet state created_at',
+    in: ['parameters', 'before', 'after'],
+    by: 'addresses',
+    stays: { reason: 'in-tenant' },
+  }),
+  mentionSource({
+    table: 'tenant_state',
+    key: 'project_id tenant_id operation_id moment',
+    columns: 'observed_at',
+    in: ['objects'],
+    by: 'addresses',
+    stays: { reason: 'in-tenant' },
+  }),
 
   // ── The mapping ──
   mappingEntries,

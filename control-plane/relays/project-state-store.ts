@@ -5,6 +5,7 @@ import { setScope, withScope } from '../db/database.ts'
 import type { Db, Tx } from '../db/database.ts'
 import { bumpSnapshot } from '../projects/relay-visible.ts'
 import type { Sealer } from '../keys/sealer.ts'
+import { noteCertificatesUsed, readActiveCertificates } from '../certificates/certificate-store.ts'
 import { loadProjectVersions } from './applied-store.ts'
 import { noteKeysUsed, readActiveKeys } from './dkim-key-store.ts'
 import { listExchangeRanges } from './exchange-range-store.ts'
@@ -101,6 +102,7 @@ async function readSettings(
     document: (await loadSettings(tx, organisation, project)).document,
     tenants,
     dkim: await readActiveKeys(tx, sealer, place),
+    certificates: await readActiveCertificates(tx, sealer, place),
     exchangeRanges: await listExchangeRanges(
       tx,
       tenants.map(({ cloud }) => cloud),
@@ -122,5 +124,6 @@ async function prepareSettings(place: ProjectPlace, { db, sealer, now }: Project
     const made = await ensureProofTokens(tx, sealer, place, at)
     if (made > 0) await bumpSnapshot(tx, organisation, project, 'settings')
     await noteKeysUsed(tx, place, at)
+    await noteCertificatesUsed(tx, place, at)
   })
 }

@@ -29,12 +29,24 @@ export interface ActiveDkimKey {
   readonly privateKey: string
 }
 
+export interface ActiveCertificate {
+  /** Whose servers are shown it; undefined: shown by listeners. */
+  readonly tenant: TenantId | undefined
+  /** A-labels. */
+  readonly names: readonly string[]
+  /** PEM, the leaf first. */
+  readonly chain: string
+  /** PKCS #8 PEM */
+  readonly privateKey: string
+}
+
 export interface SettingsSource {
   /** The project's settings version. */
   readonly version: number
   readonly document: SettingsDocument
   readonly tenants: readonly SettingsTenant[]
   readonly dkim: readonly ActiveDkimKey[]
+  readonly certificates: readonly ActiveCertificate[]
   /** Of Exchange Online, in the clouds of the tenants (SP-3). */
   readonly exchangeRanges: readonly string[]
   readonly proofTokens: readonly ProofToken[]
@@ -61,9 +73,12 @@ export function toPushedSettings(source: SettingsSource): PushedSettings {
 }
 
 export function toPushedSecrets(source: SettingsSource): PushedSecrets {
-  const { dkim, nonces, marker } = source
+  const { dkim, nonces, marker, certificates } = source
   const seal = sealKeyOf(source)
   const labels = new Map(withDomains(source.tenants).map(({ id, label }) => [id, label]))
+  const listeners = certificates
+    .filter(({ tenant }) => tenant === undefined)
+    .map(({ names, chain, privateKey }) => ({ names, certificate: chain, key: privateKey }))
   const tokensOf = (tenant: TenantId, direction: 'out' | 'in') =>
     (['current', 'previous'] as const).flatMap((state) =>
       source.proofTokens
@@ -80,7 +95,12 @@ export function toPushedSecrets(source: SettingsSource): PushedSecrets {
     ),
     dkim: dkim.map(({ domain, selector, privateKey }) => ({ domain, selector, key: privateKey })),
     ...(seal === undefined ? {} : { seal: { domain: seal.domain, selector: seal.selector, key: seal.privateKey } }),
-    clientCertificates: [],
+    clientCertificates: [...labels].flatMap(([id, tenant]) =>
+      certificates
+        .filter((each) => each.tenant === id)
+        .map(({ chain, privateKey }) => ({ tenant, certificate: chain, key: privateKey })),
+    ),
+    ...(listeners.length === 0 ? {} : { listenerCertificates: listeners }),
     nonces: nonces.map(({ nonce, until }) => ({ nonce, until: until.toISOString() })),
     marker,
   }

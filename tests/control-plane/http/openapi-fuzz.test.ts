@@ -95,6 +95,7 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   map: 'mapping',
   rul: 'rule',
   dkm: 'dkimKey',
+  crt: 'certificate',
   opr: 'operation',
   whk: 'webhook',
   sup: 'grant',

@@ -168,6 +168,12 @@ async function fillDirectory({ it, run }: PersonScene, one: Human): Promise<void
         values (${place}, 'tnt_source', ${one.source.length}, ${JSON.stringify({ rules: [`to ${one.source}`] })}::jsonb, now())
         on conflict (organisation_id, project_id, tenant_id, discovery_number)
         do update set facts = tenant_facts.facts || ${JSON.stringify({ more: one.source })}::jsonb`,
+    sql`insert into tenant_change (organisation_id, project_id, sequence, tenant_id, noun, object_key, cmdlet, parameters, before, state, operation_id,
+                                   author, created_at)
+        select ${place}, 1 + coalesce(max(sequence), 0), 'tnt_source', 'InboundConnector', 'in', 'Set-InboundConnector', '{}',
+               ${JSON.stringify({ properties: { EFUsers: [one.source] } })}::jsonb, 'intent', 'opr_1', 'test', now() from tenant_change`,
+    sql`insert into tenant_state (organisation_id, project_id, tenant_id, operation_id, moment, objects, observed_at)
+        values (${place}, 'tnt_source', ${one.objectId}, 'before', ${JSON.stringify([{ properties: { From: [one.source] } }])}::jsonb, now())`,
   )
 }
 

@@ -118,6 +118,8 @@ test('PR-6: erasing says before what it will do, needs that number, and leaves w
         'account_part 1 in-tenant',
         'account 2 in-tenant',
         'tenant_facts 1 in-tenant',
+        'tenant_change 1 in-tenant',
+        'tenant_state 1 in-tenant',
         'mapping_entry 1 in-force',
         'mapping_rule 1 in-force',
         'mapping_import_row 1 temporary',
@@ -161,6 +163,8 @@ test('PR-6: with force the mapping and what was read of tenants go as well, and 
       sql`update pair set state = 'unpaired' where source_account_id = ${ann.account}`,
       sql`update organisation set settings = settings - ${ann.objectId}::text`,
       sql`delete from tenant_facts`,
+      sql`delete from tenant_change`,
+      sql`delete from tenant_state`,
       sql`update operation set finished_at = now() where finished_at is null`,
     )
     const before = await everything(scene, bob)

@@ -127,6 +127,7 @@ async function source(): Promise<SettingsSource> {
       tenant('fabrikam', ['fabrikam.example']),
       tenant('empty', []),
     ],
+    certificates: [],
     dkim: [key('contoso.example', 'ed', 'ed25519', ed), key('contoso.example', 'rsa', 'rsa-2048', rsa)],
     exchangeRanges: ['40.92.0.0/15'],
     proofTokens: [
@@ -171,6 +172,7 @@ test('RC-5: a project that has nothing yet is a push that a relay takes', () => 
     version: 0,
     document: DEFAULT_DOCUMENT,
     tenants: [],
+    certificates: [],
     dkim: [],
     exchangeRanges: [],
     proofTokens: [],

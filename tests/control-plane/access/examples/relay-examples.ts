@@ -1,7 +1,9 @@
 // Relays, their settings and keys, and what they tell of messages.
+import { readFileSync } from 'node:fs'
 import { sql } from 'kysely'
 import { withScope } from '../../../../control-plane/db/database.ts'
 import { newId } from '../../../../control-plane/ids.ts'
+import { TestAuthority } from '../../../harness/certificates.ts'
 import { ANY, done, nothing } from './world.ts'
 import type { Examples, World } from './world.ts'
 
@@ -59,6 +61,29 @@ async function traced({ api, organisation, project }: World): Promise<{ queueId:
   return { queueId }
 }
 
+const LISTENER = { purpose: 'listener', names: ['mx.contoso.example'] }
+
+async function certificate(world: World): Promise<{ project: string; certificate: string }> {
+  const project = await fresh(world)
+  const { id } = await done(world, 'POST', `/projects/${project}/certificates`, LISTENER)
+  return { project, certificate: id as string }
+}
+
+let uploaded: { readonly key: string; readonly chain: string } | undefined
+
+function keyAndChain(): { key: string; chain: string } {
+  using authority = new TestAuthority()
+  const made = authority.issue({ names: LISTENER.names.map((name) => `DNS:${name}`) })
+  return { key: readFileSync(made.key, 'utf8'), chain: readFileSync(made.certificate, 'utf8') }
+}
+
+async function issued(world: World): Promise<{ project: string; certificate: string }> {
+  const project = await fresh(world)
+  uploaded ??= keyAndChain()
+  const { id } = await done(world, 'POST', `/projects/${project}/certificates`, { ...LISTENER, ...uploaded })
+  return { project, certificate: id as string }
+}
+
 export const RELAY_EXAMPLES: Examples = {
   listRelays: nothing,
   readRelay: async (world) => ({ params: await relay(world) }),
@@ -102,6 +127,16 @@ export const RELAY_EXAMPLES: Examples = {
   activateDkimKey: async (world) => ({ params: await dkimKey(world), body: { force: true } }),
   rotateDkimKey: async (world) => ({ params: await dkimKey(world), body: { selector: 'next' } }),
   retireDkimKey: async (world) => ({ params: await dkimKey(world) }),
+  listCertificates: nothing,
+  createCertificate: async (world) => ({ params: { project: await fresh(world) }, body: LISTENER }),
+  readCertificate: async (world) => ({ params: await certificate(world) }),
+  putCertificateChain: async (world) => {
+    const params = await issued(world)
+    return { params, body: { chain: uploaded?.chain } }
+  },
+  activateCertificate: async (world) => ({ params: await issued(world) }),
+  rotateCertificate: async (world) => ({ params: await certificate(world), body: {} }),
+  retireCertificate: async (world) => ({ params: await certificate(world) }),
   searchMessages: nothing,
   traceMessage: async (world) => ({ params: await traced(world) }),
 }
