@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { DesiredInput, TenantInput } from '../../../control-plane/coexistence/desired.ts'
 import { parseMark } from '../../../control-plane/coexistence/mark.ts'
-import type { LedgerObject } from '../../../control-plane/coexistence/plan.ts'
+import type { LedgerObject } from '../../../control-plane/coexistence/planning.ts'
 import type { Call, CallStep, Step } from '../../../control-plane/coexistence/step.ts'
 import type { Noun, ObservedObject, Properties, Value } from '../../../control-plane/coexistence/tenant-object.ts'
 import type { TenantId } from '../../../control-plane/ids.ts'
