@@ -147,7 +147,7 @@ function change(
   }
   const changed = Object.fromEntries(differing.map((name) => [name, object.properties[name] ?? null]))
   const isMarked = object.ownership === 'changed' || seen.mark === undefined || seen.mark.specHash === hash
-  const mark = isMarked ? {} : markParameter(project, object)
+  const mark = isMarked ? {} : markParameter(project, object, seen)
   if (object.noun === 'DistributionGroup') {
     const notes = callOn('Set', object.noun, seen.guid, mark)
     return [

@@ -1,6 +1,6 @@
 // Calls of Exchange that make, change and remove one object, each with what takes it back. Pure. (coexistence.md §2.1)
 import { specHash } from './equality.ts'
-import { writeMark } from './mark.ts'
+import { parseMark, writeMark } from './mark.ts'
 import type { Call, CallStep } from './step.ts'
 import type { DesiredObject, Noun, ObservedObject, Properties, Value } from './tenant-object.ts'
 
@@ -56,10 +56,17 @@ export function stepOf(
   return { kind: 'call', tenant, noun, key, name, ...guid, effect, ...call, writes, before, undo }
 }
 
-export function markParameter(project: string, object: DesiredObject): Readonly<Record<string, Value>> {
+/** What others wrote beside our mark stays. @param observed  undefined: it is made */
+export function markParameter(
+  project: string,
+  object: DesiredObject,
+  observed?: ObservedObject,
+): Readonly<Record<string, Value>> {
   const field = MARKS[object.noun]
   if (field === undefined) return {}
-  return { [field]: writeMark({ project, key: object.key, specHash: specHash(object.name, object.properties) }) }
+  const said = observed?.properties[field]
+  const { other } = parseMark(typeof said === 'string' ? said : undefined)
+  return { [field]: writeMark({ project, key: object.key, specHash: specHash(object.name, object.properties) }, other) }
 }
 
 /** @param priority  of a rule */

@@ -4,6 +4,7 @@ import type { TenantId } from '../ids.ts'
 import type { CoexistenceSetting, FreeBusySetting } from './coexistence.ts'
 import { freeBusyObject, remoteDomainObjects, sharedObjects } from './desired-shared.ts'
 import { nameOf, type NamedKey } from './names.ts'
+import { PROOF_HEADER } from './tenant-object.ts'
 import type { DesiredObject, ObservedObject, Properties, ProofToken } from './tenant-object.ts'
 
 /** One person, by the recipients' Guids. Without an object in the tenant that owns the presented domain he is out of scope. (§1.7) */
@@ -44,7 +45,6 @@ export interface DesiredInput {
 }
 
 const TRACE_FIELD = 'X-Causeway-Trace'
-const PROJECT_FIELD = 'X-Causeway-Project'
 const PROBE_FIELD = 'X-Causeway-Probe'
 
 export function desiredObjects(input: DesiredInput): readonly DesiredObject[] {
@@ -166,7 +166,7 @@ function routeRule(
   const properties: Properties = {
     ...conditions,
     RouteMessageOutboundConnector: nameOf(input.project8, direction === 'out' ? 'out' : 'elsewhere'),
-    SetHeaderName: PROJECT_FIELD,
+    SetHeaderName: PROOF_HEADER,
     SetHeaderValue: own.proofs[direction],
     ExceptIfHeaderContainsMessageHeader: TRACE_FIELD,
     ExceptIfHeaderContainsWords: input.markerWords,

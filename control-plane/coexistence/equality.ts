@@ -1,5 +1,6 @@
 // The hash of a specification, by which an object's mark says what it was made from, and lists as sets. Pure. (coexistence.md §2)
 import { createHash } from 'node:crypto'
+import { isProofToken } from './tenant-object.ts'
 import type { Properties, Value } from './tenant-object.ts'
 
 /** SHA-256 over canonical JSON of name and properties, hex. Order of properties and of lists does not matter, nothing is the same as empty. */
@@ -25,7 +26,7 @@ export function listMinus(of: readonly string[], without: readonly string[]): re
 
 function canonical(value: Value | undefined): unknown {
   if (value === undefined || value === null || value === '') return null
-  if (typeof value === 'object' && 'sha256' in value) return { proof: value.proof, sha256: value.sha256 }
+  if (isProofToken(value)) return { proof: value.proof, sha256: value.sha256 }
   if (isList(value)) return value.length === 0 ? null : [...new Set(value)].toSorted()
   return value
 }

@@ -6,9 +6,9 @@ import type { ExchangeClient, Parameters } from '../microsoft/clients.ts'
 import { MicrosoftError } from '../microsoft/microsoft-error.ts'
 import { parseMark } from './mark.ts'
 import { readProperties } from './settable.ts'
+import { PROOF_HEADER } from './tenant-object.ts'
 import type { Noun, ObservedObject, ProofToken, Properties } from './tenant-object.ts'
 
-export const PROOF_HEADER = 'X-Causeway-Project'
 /** Of one noun in one tenant. Exchange Online allows 300 rules, and fewer connectors. */
 const MAX_OBJECTS = 5_000
 const MAX_MEMBERS = 200_000

@@ -18,8 +18,9 @@ export function planChanges(
   // Probes are there only while a routing rule has still to be enabled.
   const enabling = found.some(({ object, observed: seen }) => isRouting(object.key) && seen?.isEnabled !== true)
   const wanted = found.filter(({ object }) => enabling || !isProbe(object.key))
-  const steps = build(wanted, observed, options, problems, enabling)
-  return { steps: [...steps, ...takeDown(wanted, observed, ledger, options, problems)], problems }
+  // Planned first, done last: what can't go keeps rules from being enabled, like any other problem.
+  const last = takeDown(wanted, observed, ledger, options, problems)
+  return { steps: [...build(wanted, observed, options, problems, enabling), ...last], problems }
 }
 
 function find(

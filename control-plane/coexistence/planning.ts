@@ -22,8 +22,9 @@ export interface LedgerObject {
 }
 
 export interface Problem {
-  /** `drift`: ours, changed by somebody · `conflict`: somebody else's object has our name · `limit`: the tenant takes no more */
-  readonly kind: 'drift' | 'conflict' | 'limit'
+  /** `drift`: ours, changed by somebody · `conflict`: somebody else's object has our name · `limit`: the tenant takes no more
+   * `in-use`: ours and wanted no longer, but a rule that stays names it */
+  readonly kind: 'drift' | 'conflict' | 'limit' | 'in-use'
   readonly tenant: TenantId
   readonly noun: Noun
   readonly key: string

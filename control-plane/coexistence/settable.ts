@@ -1,6 +1,7 @@
 // Which properties of a noun somebody can set, and how what Get- answers of them is read: what two observations of a tenant are compared by. From the
 // parameters of Set- for Exchange Online; a test holds the lists against Microsoft's reference. Pure. (coexistence.md §2.2)
-import type { Noun, ProofToken, Properties, Value } from './tenant-object.ts'
+import { isProofToken } from './tenant-object.ts'
+import type { Noun, Properties, Value } from './tenant-object.ts'
 
 interface SettableNames {
   readonly single: ReadonlySet<string>
@@ -149,9 +150,6 @@ function inOrder(value: unknown): unknown {
     members.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, part]) => [name, inOrder(part)]),
   )
 }
-
-const isProofToken = (value: Value | undefined): value is ProofToken =>
-  typeof value === 'object' && value !== null && 'sha256' in value
 
 /** Lists as sets, names without their case, tokens by their digests. Absent is null. */
 export function isSameValue(name: string, left: Value | undefined, right: Value | undefined): boolean {

@@ -46,20 +46,43 @@ export function takeDown(
         undo: [callOn('Enable', object.noun, seen.guid)],
       }),
     )
-  const removals = REMOVE_ORDER.flatMap((noun) => gone.filter(({ object }) => object.noun === noun)).flatMap(
-    ({ object, seen, known }): CallStep[] => {
-      if (object.ownership === 'changed') return writeBack(object, seen, known)
-      const drifted = driftOf(seen, known)
-      if (drifted.length > 0 && !options.isDriftConfirmed) {
-        problems.push({ kind: 'drift', tenant: object.tenant, noun: object.noun, key: object.key, properties: drifted })
-        return []
+  const removals: CallStep[] = []
+  for (const noun of REMOVE_ORDER) {
+    for (const { object, seen, known } of gone.filter((each) => each.object.noun === noun)) {
+      if (object.ownership === 'changed') {
+        removals.push(...writeBack(object, seen, known))
+        continue
       }
-      const removal = callOn('Remove', object.noun, identityOf(seen))
-      return [stepOf(object, seen, 'remove', removal, { before: seen.properties })]
-    },
-  )
+      const problem = (kind: Problem['kind'], properties: readonly string[] = []) =>
+        problems.push({ kind, tenant: object.tenant, noun, key: object.key, properties })
+      const drifted = driftOf(seen, known)
+      if (drifted.length > 0 && !options.isDriftConfirmed) problem('drift', drifted)
+      else if (observed.some((rule) => !isGoing(rule, removals) && isNamedBy(seen, rule))) problem('in-use')
+      else
+        removals.push(
+          stepOf(object, seen, 'remove', callOn('Remove', noun, identityOf(seen)), { before: seen.properties }),
+        )
+    }
+  }
   const cutsOff = removals.some((step) => ['OutboundConnector', 'InboundConnector'].includes(step.noun))
   return [...disables, ...gateIf(cutsOff, 'hold'), ...removals]
+}
+
+const isGoing = ({ tenant, noun, guid }: ObservedObject, removals: readonly CallStep[]): boolean =>
+  removals.some((step) => step.tenant === tenant && step.noun === noun && step.guid === guid)
+
+/** Never remove what a rule that stays still names: ours that somebody edited, or somebody's own. (§2.2) */
+function isNamedBy(object: ObservedObject, rule: ObservedObject): boolean {
+  if (rule.noun !== 'TransportRule' || rule.tenant !== object.tenant) return false
+  const names = Object.entries(rule.properties).flatMap(([property, value]) => {
+    if (object.noun === 'OutboundConnector' && property !== 'RouteMessageOutboundConnector') return []
+    if (object.noun === 'DistributionGroup' && !/MemberOf\d?$/.test(property)) return []
+    return typeof value === 'string' ? [value] : isList(value) ? value : []
+  })
+  return (
+    ['OutboundConnector', 'DistributionGroup'].includes(object.noun) &&
+    names.some((name) => [object.name.toLowerCase(), object.guid].includes(name.toLowerCase()))
+  )
 }
 
 /** By its Guid; while that is unknown, by name, of objects that no mark can tell. */

@@ -6,7 +6,7 @@ import { cursorNumber } from '../http/page.ts'
 import type { PageRequest } from '../http/page.ts'
 import type { OperationId, TenantId } from '../ids.ts'
 import type { ProjectPlace } from '../tenants/tenant-store.ts'
-import { PROOF_HEADER } from './observe.ts'
+import { PROOF_HEADER } from './tenant-object.ts'
 import type { Noun, ObservedObject, Properties } from './tenant-object.ts'
 
 export interface ChangeIntent {

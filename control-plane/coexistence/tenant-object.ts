@@ -24,6 +24,12 @@ export interface ProofToken {
   readonly sha256: string
 }
 
+/** Field that our routing rules set, with the proof token as its value. (coexistence.md §1.2) */
+export const PROOF_HEADER = 'X-Causeway-Project'
+
+export const isProofToken = (value: Value | undefined): value is ProofToken =>
+  typeof value === 'object' && value !== null && 'sha256' in value
+
 export type Properties = Readonly<Record<string, Value>>
 
 /**

@@ -174,6 +174,76 @@ test("somebody's change of ours is drift and stays until it is confirmed; somebo
   assert.ok(!steps.map(line).includes('S Enable-TransportRule rule-20'))
 })
 
+/** By somebody with the tenant's own tools. */
+const edit = (model: TenantModel, cmdlet: string, parameters: Record<string, string>): void =>
+  model.call(S, { cmdlet, parameters })
+
+test('off removes no connector and no group that a rule which stays still names (§2.2)', () => {
+  const cases: [why: string, change: (model: TenantModel) => void, rule: string[]][] = [
+    [
+      'ours, edited',
+      (model) => edit(model, 'Set-TransportRule', { Identity: 'Causeway-abcd1234-20-Route-Sender', Mode: 'Audit' }),
+      ['drift rule-20'],
+    ],
+    [
+      "somebody's own",
+      (model) =>
+        edit(model, 'New-TransportRule', {
+          Name: 'C',
+          FromMemberOf: 'Causeway-abcd1234-Presented',
+          RouteMessageOutboundConnector: 'Causeway-abcd1234-Out',
+        }),
+      [],
+    ],
+  ]
+  for (const [why, change, rule] of cases) {
+    const model = new TenantModel(firstState())
+    settle(model)
+    change(model)
+    const { steps, problems } = plan(model, { state: 'off' })
+    const lines = steps.map(line)
+    assert.ok(lines.includes('S Disable-TransportRule rule-20'), `${why}: mail stops entering all the same`)
+    assert.ok(!lines.includes('S Remove-OutboundConnector out'), why)
+    assert.ok(!lines.includes('S Remove-DistributionGroup group-presented'), why)
+    assert.ok(lines.includes('T Remove-OutboundConnector elsewhere'), `${why}: the other tenant is not held up`)
+    assert.deepEqual(
+      problems.map(({ kind, key }) => `${kind} ${key}`),
+      [...rule, 'in-use out', 'in-use group-presented'],
+      why,
+    )
+  }
+})
+
+test('no rule is enabled while one that is to go can not go', () => {
+  const model = new TenantModel(firstState())
+  settle(model)
+  edit(model, 'Set-TransportRule', { Identity: 'Causeway-abcd1234-21-Route-Mentioned', Mode: 'Audit' })
+  const { steps, problems } = plan(model, { mode: 'all-outbound' })
+  assert.ok(problems.some(({ kind, key }) => kind === 'drift' && key === 'rule-21'))
+  assert.ok(!steps.map(line).includes('S Enable-TransportRule rule-30'))
+})
+
+test("a renewed mark keeps what others wrote into the object's comment", () => {
+  const model = new TenantModel(firstState())
+  settle(model)
+  model.objects = model.objects.map((each) =>
+    each.tenant === S && each.noun === 'OutboundConnector' && each.mark !== undefined
+      ? {
+          ...each,
+          properties: {
+            ...each.properties,
+            Comment: `causeway:prj_1:${each.mark.key}:${each.mark.specHash}\nask the postmaster first`,
+          },
+        }
+      : each,
+  )
+  const [step] = plan(model, { route: 'return' }).steps.filter((each) => line(each) === 'S Set-OutboundConnector out')
+  assert.ok(step?.kind === 'call')
+  const { Comment: comment } = step.parameters
+  assert.ok(typeof comment === 'string')
+  assert.match(comment, /^causeway:prj_1:out:[0-9a-f]{64}\nask the postmaster first$/)
+})
+
 test('the switch goes from state to state, and nowhere else', () => {
   const ways: [SwitchState, SwitchEvent, SwitchState | undefined][] = [
     ['off', 'turn-on', 'turning_on'],
