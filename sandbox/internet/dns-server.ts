@@ -96,16 +96,15 @@ export class DnsServer implements AsyncDisposable {
     socket.setTimeout(TCP_IDLE_MS, () => socket.destroy())
     socket.on('error', () => {}) // the client's end of it
     socket.on('close', () => this.#sockets.delete(socket))
-    socket.on('drain', () => socket.resume())
-    socket.on('data', (chunk: Buffer) => {
-      pending = Buffer.concat([pending, chunk])
-      while (pending.length >= 2) {
+    // One answer waits at most: who does not read is not read from.
+    const answerPending = (): void => {
+      while (pending.length >= 2 && !socket.writableNeedDrain) {
         const length = pending.readUInt16BE(0)
         if (length > MAX_QUERY_BYTES) {
           socket.destroy()
           return
         }
-        if (pending.length < 2 + length) return
+        if (pending.length < 2 + length) break
         const answer = this.#answer(pending.subarray(2, 2 + length), 'tcp')
         pending = pending.subarray(2 + length)
         if (answer === undefined) {
@@ -114,8 +113,15 @@ export class DnsServer implements AsyncDisposable {
         }
         const size = Buffer.alloc(2)
         size.writeUInt16BE(answer.length)
-        if (!socket.write(Buffer.concat([size, answer]))) socket.pause()
+        socket.write(Buffer.concat([size, answer]))
       }
+      if (socket.writableNeedDrain) socket.pause()
+      else socket.resume()
+    }
+    socket.on('drain', answerPending)
+    socket.on('data', (chunk: Buffer) => {
+      pending = Buffer.concat([pending, chunk])
+      answerPending()
     })
   }
 }

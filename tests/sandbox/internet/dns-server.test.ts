@@ -215,3 +215,25 @@ test('several questions over one TCP connection, cut anywhere, are all answered'
   }
   assert.deepEqual(ids, [1, 2, 3])
 })
+
+test('three thousand questions in one go, more than fits into the way back, are all answered in their order', async () => {
+  const COUNT = 3_000
+  zones.set('large.example.net', 'TXT', 'x'.repeat(2_000))
+  const questions = [{ type: 'TXT' as const, name: 'large.example.net' }]
+  const socket = connect(server.port, '127.0.0.1')
+  socket.write(Buffer.concat(Array.from({ length: COUNT }, (_, id) => streamEncode({ type: 'query', id, questions }))))
+  await once(socket, 'connect')
+  let bytes = 0
+  let answers = 0
+  let pending = Buffer.alloc(0)
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    pending = Buffer.concat([pending, chunk])
+    for (; pending.length >= 2 && pending.length >= 2 + pending.readUInt16BE(0); answers++) {
+      assert.equal(pending.readUInt16BE(2), answers)
+      pending = pending.subarray(2 + pending.readUInt16BE(0))
+    }
+    if (answers === COUNT) break
+  }
+  assert.ok(bytes > COUNT * 2_000)
+})
