@@ -9,7 +9,7 @@ import { noteCertificatesUsed, readActiveCertificates } from '../certificates/ce
 import { loadProjectVersions } from './applied-store.ts'
 import { noteKeysUsed, readActiveKeys } from './dkim-key-store.ts'
 import { listExchangeRanges } from './exchange-range-store.ts'
-import { holdProject } from './project-place-store.ts'
+import { holdProject, lockProject } from './project-place-store.ts'
 import type { ProjectVersions } from './relay.ts'
 import { ensureMarker, ensureProofTokens, findMarker, readNonces, readProofTokens } from './relay-secret-store.ts'
 import type { ProjectPlace } from './relay-secret-store.ts'
@@ -120,6 +120,8 @@ async function prepareSettings(place: ProjectPlace, { db, sealer, now }: Project
   const at = new Date(now())
   await withScope(db, { organisation }, async (tx) => {
     if ((await loadProjectVersions(tx, organisation, project)) === undefined) return
+    // As every change does: the project first, then its keys. The other way round two that make the first key wait for each other.
+    await lockProject(tx, place)
     await ensureMarker(tx, sealer, place, at)
     const made = await ensureProofTokens(tx, sealer, place, at)
     if (made > 0) await bumpSnapshot(tx, organisation, project, 'settings')
