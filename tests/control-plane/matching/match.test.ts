@@ -449,15 +449,44 @@ test('§3: what was paired, confirmed or found, stays paired in the next run, an
 test('§3.5: whoever is paired by a rule was the only one who could be, on both sides', () => {
   fc.assert(
     fc.property(aCase, (given) => {
-      for (const match of decide(given)) {
-        if (match.outcome !== 'paired' || match.rule === undefined) continue
+      const matches = decide(given)
+      for (const match of matches) {
+        const { rule: number } = match
+        if (match.outcome !== 'paired' || number === undefined) continue
         assert.equal(match.candidateCount, 1)
-        // Without the others, under that rule alone, it is the same.
-        const rule = given.rules[match.rule]
+        const rule = given.rules[number]
         assert.ok(rule)
-        const alone = decide({ ...given, rules: [rule] }).find(({ source }) => source === match.source)
+        // Under that rule alone it is the same, without those whom a higher one decided: a lower one asks them no more. What suggests comes last.
+        const asked = given.sources.filter((_, i) => {
+          const { rule: by = number, outcome } = matches[i] ?? match
+          return by >= number || outcome === 'suggested'
+        })
+        const alone = decide({ ...given, sources: asked, rules: [rule] }).find(({ source }) => source === match.source)
         assert.equal(alone?.target, match.target)
       }
     }),
+  )
+})
+
+test('§3.5: whom a higher rule left ambiguous does not keep another from what they share under a lower one', () => {
+  const employee = (employeeId: string) => ({ attributes: { employeeId } })
+  const matches = decide({
+    sources: [
+      account('s0', { addresses: ['a@both.example'] }),
+      account('s1', { addresses: ['a@both.example'], ...employee('1') }),
+    ],
+    targets: [
+      account('t0', { addresses: ['a@both.example'] }),
+      account('t1', employee('1')),
+      account('t2', employee('1')),
+    ],
+    rules: [{ kind: 'attribute', source: 'employeeId', target: 'employeeId' }, { kind: 'address' }],
+  })
+  assert.deepEqual(
+    matches.map(({ outcome, target }) => [outcome, target]),
+    [
+      ['paired', 't0'],
+      ['ambiguous', undefined],
+    ],
   )
 })
