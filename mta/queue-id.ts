@@ -14,7 +14,7 @@ const PROCESSES = 64
 const COUNTS = 2 ** 24
 
 let processNumber = 0
-let timeMs = Number.NaN
+let timeMs = -1
 let timeText = ''
 let count = 0
 
@@ -23,16 +23,21 @@ export function numberQueueIds(worker: number): void {
   processNumber = worker % PROCESSES
 }
 
-/** @param nowMs  ms since the epoch */
+/**
+ * A clock that is set back doesn't take the ids back: what is made in a millisecond for the second time could be what was made in it before.
+ * @param nowMs  ms since the epoch
+ */
 export function newQueueId(nowMs: number): QueueId {
   const wholeMs = Math.floor(nowMs)
-  if (wholeMs === timeMs) count = (count + 1) % COUNTS
-  else {
-    timeMs = wholeMs
-    timeText = base32(wholeMs, TIME_CHARACTERS)
-    count = randomInt(COUNTS)
-  }
+  if (wholeMs > timeMs) startMillisecond(wholeMs)
+  else if (++count === COUNTS) startMillisecond(timeMs + 1)
   return (timeText + base32(processNumber * COUNTS + count, REST_CHARACTERS)) as QueueId
+}
+
+function startMillisecond(ms: number): void {
+  timeMs = ms
+  timeText = base32(ms, TIME_CHARACTERS)
+  count = randomInt(COUNTS)
 }
 
 function base32(value: number, characters: number): string {

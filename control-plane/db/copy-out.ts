@@ -81,7 +81,7 @@ class CopyCursor {
   async read(): Promise<Buffer[]> {
     if (this.#lent?.buffer.byteLength === BLOCK_BYTES) this.#free.push(Buffer.from(this.#lent.buffer))
     this.#lent = undefined
-    if (this.#ready.length === 0 && !this.#hasEnded) {
+    while (this.#ready.length === 0 && !this.#hasEnded) {
       const waiting = new Promise<void>((resolve) => (this.#wake = resolve))
       this.#stream?.resume()
       await waiting
@@ -101,13 +101,14 @@ class CopyCursor {
 
   /** What has come is to be read before more comes. @param nextBytes  0: nothing more comes */
   #finishBlock(nextBytes: number): void {
-    if (this.#used > 0) this.#ready.push(this.#block.subarray(0, this.#used))
+    const hasBlock = this.#used > 0
+    if (hasBlock) this.#ready.push(this.#block.subarray(0, this.#used))
     if (nextBytes > 0) {
-      this.#stream?.pause()
+      if (hasBlock) this.#stream?.pause()
       this.#block = (nextBytes === BLOCK_BYTES ? this.#free.pop() : undefined) ?? Buffer.allocUnsafeSlow(nextBytes)
     }
     this.#used = 0
-    this.#wake()
+    if (hasBlock) this.#wake()
   }
 }
 

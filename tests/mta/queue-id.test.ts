@@ -19,6 +19,12 @@ test('ids of two workers are never the same, though both make them in the same m
   assert.equal(ids.size, 300_000)
 })
 
+test('a clock that goes back and forth makes no id twice', () => {
+  const ids = Array.from({ length: 100_000 }, (_, i) => newQueueId(1_800_000_000_000 - (i % 2)))
+  assert.equal(new Set(ids).size, 100_000)
+  assert.deepEqual(ids.toSorted(), ids)
+})
+
 test('ids sort by time', () => {
   const times = [0, 1, 31, 32, 1_763_800_000_000, 1_763_800_000_001, 1_900_000_000_000]
   const ids = times.map(newQueueId)

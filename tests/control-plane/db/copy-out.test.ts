@@ -61,6 +61,21 @@ for (const [texts, blocks, why] of tables) {
   })
 }
 
+test(
+  'a first row that fills more than a block, and comes alone, is not waited for in vain',
+  { timeout: 20_000 },
+  async () => {
+    const text = await inTransaction(async (tx) => {
+      let found = ''
+      const slow = sql`copy (select case n when 1 then repeat('a', 70000) else pg_sleep(0.2)::text || 'b' end
+      from generate_series(1, 2) n) to stdout`
+      for await (const block of copyOut(tx, slow)) found += block.toString()
+      return found
+    })
+    assert.equal(text, `${'a'.repeat(70_000)}\nb\n`)
+  },
+)
+
 test('whoever stops early finds his transaction as it was', async () => {
   await inTransaction(async (tx) => {
     for await (const block of copyOut(tx, endless('repeat(n::text, 10)'))) {
