@@ -8,6 +8,7 @@ const BY_TYPE: Readonly<Record<string, MicrosoftErrorCode>> = {
   managementobjectnotfoundexception: 'NOT_FOUND',
   adnosuchobjectexception: 'NOT_FOUND',
   mailboxnotfoundexception: 'NOT_FOUND',
+  membernotfoundexception: 'NOT_FOUND',
   adobjectalreadyexistsexception: 'CONFLICT',
   proxyaddressexistsexception: 'CONFLICT',
   memberalreadyexistsexception: 'CONFLICT',

@@ -4,6 +4,8 @@ import type { EntraControl } from '../entra/control.ts'
 import type { Fault } from '../faults/faults.ts'
 import { defaultBehaviour } from '../exchange/behaviour.ts'
 import type { ExchangeBehaviour } from '../exchange/behaviour.ts'
+import { writesOf } from '../exchange/write-log.ts'
+import type { ExchangeWrite } from '../exchange/write-log.ts'
 import { graphStateOf, IN_ORDER } from '../graph/graph-state.ts'
 import type { DeltaDisorder } from '../graph/graph-state.ts'
 import type { SandboxServices } from '../services.ts'
@@ -141,6 +143,11 @@ export class SandboxControl {
   /** What isn't named becomes as it was at the start. */
   setExchangeBehaviour(behaviour: Partial<ExchangeBehaviour>): void {
     Object.assign(this.#exchangeBehaviour, defaultBehaviour(), behaviour)
+  }
+
+  /** What Exchange was told to change and did, oldest first. @throws NotInSandbox */
+  writes(tenantId: string): readonly ExchangeWrite[] {
+    return writesOf(this.#services, this.#tenant(tenantId).id)
   }
 
   report(): ContractReport {

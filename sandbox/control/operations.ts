@@ -30,6 +30,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     control.setThrottling(flag(fields, 'isOn') ? positive(fields, 'scale', 1) : undefined),
   'disorder-deltas': (control, fields) => control.disorderDeltas(flags(fields, DISORDERS)),
   'set-exchange-behaviour': (control, fields) => control.setExchangeBehaviour(exchangeBehaviour(fields)),
+  writes: (control, fields) => ({ writes: control.writes(text(fields, 'tenant')) }),
   report: (control) => control.report(),
   state: (control, fields) => control.state(text(fields, 'tenant')),
 }
@@ -134,7 +135,7 @@ function effect(fields: Fields): FaultEffect {
 const DISORDERS = ['duplicates', 'replays', 'shuffled'] as const
 
 function exchangeBehaviour(fields: Fields): Partial<ExchangeBehaviour> {
-  const { sizes, absentStatus, refusals, concurrency, delayMs, warnings } = fields
+  const { sizes, absentStatus, refusals, concurrency, warnings, ruleGroups } = fields
   if (absentStatus !== undefined && absentStatus !== 404 && absentStatus !== 500) {
     throw new ControlFault('absentStatus has to be 404 or 500')
   }
@@ -146,9 +147,20 @@ function exchangeBehaviour(fields: Fields): Partial<ExchangeBehaviour> {
       ? {}
       : { refusals: oneOf(['described', 'nul-bytes', 'unauthorized'] as const, fields, 'refusals') }),
     ...(concurrency === undefined ? {} : { concurrency: positive(fields, 'concurrency') }),
-    ...(delayMs === undefined ? {} : { delayMs: positive(fields, 'delayMs') }),
+    ...delays(fields),
+    ...(ruleGroups === undefined
+      ? {}
+      : { ruleGroups: oneOf(['as-given', 'addresses'] as const, fields, 'ruleGroups') }),
     ...(warnings === undefined ? {} : { warnings: texts(fields, 'warnings') }),
   }
+}
+
+/** ms. Those that are given; one that isn't is 0. */
+function delays(fields: Fields): Partial<ExchangeBehaviour> {
+  const given = (['delayMs', 'visibleAfterMs', 'rulePropagationMs'] as const).filter(
+    (name) => fields[name] !== undefined,
+  )
+  return Object.fromEntries(given.map((name) => [name, positive(fields, name)]))
 }
 
 /** Of these, those that are given. */

@@ -19,6 +19,12 @@ export interface ExchangeBehaviour {
   batchErrorsWithoutId: boolean
   /** Answers are compressed for who accepts it. */
   gzip: boolean
+  /** What a cmdlet made is seen after this long; its name is taken at once. ms of the sandbox's clock */
+  visibleAfterMs: number
+  /** A change of a mail flow rule acts after this long; cmdlets tell it at once. ms of the sandbox's clock */
+  rulePropagationMs: number
+  /** How a rule tells the groups that it names: as it was given them, or by their addresses. */
+  ruleGroups: 'as-given' | 'addresses'
 }
 
 export function defaultBehaviour(): ExchangeBehaviour {
@@ -31,5 +37,8 @@ export function defaultBehaviour(): ExchangeBehaviour {
     warnings: [],
     batchErrorsWithoutId: false,
     gzip: true,
+    visibleAfterMs: 0,
+    rulePropagationMs: 0,
+    ruleGroups: 'as-given',
   }
 }

@@ -32,6 +32,8 @@ export interface CmdletAnswer {
   /** How many of them at most, were no ResultSize given; default any number. */
   readonly defaultSize?: number
   readonly warnings?: readonly string[]
+  /** Of a write: what was made, changed or removed. */
+  readonly guid?: string
 }
 
 /** Where a page ended. */

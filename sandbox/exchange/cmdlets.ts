@@ -7,6 +7,13 @@ import { getMailboxFolderStatistics } from './mailbox-folders.ts'
 import { getMailboxStatistics } from './mailbox-statistics.ts'
 import { recipientCmdlets } from './recipients.ts'
 import { getManagementRoleAssignment } from './role-assignments.ts'
+import { connectorCmdlets } from './write-connectors.ts'
+import { groupMemberCmdlets } from './write-group-members.ts'
+import { groupCmdlets } from './write-groups.ts'
+import { organizationCmdlets } from './write-organization.ts'
+import { relationshipCmdlets } from './write-relationships.ts'
+import { remoteDomainCmdlets } from './write-remote-domains.ts'
+import { transportRuleCmdlets } from './write-transport-rules.ts'
 
 /** By name in lower case: a call may write it in any. */
 export type CmdletTable = ReadonlyMap<string, Cmdlet>
@@ -18,6 +25,13 @@ export const CMDLETS: CmdletTable = tableOf([
   getMailboxStatistics,
   getMailboxFolderStatistics,
   getManagementRoleAssignment,
+  ...connectorCmdlets,
+  ...remoteDomainCmdlets,
+  ...relationshipCmdlets,
+  ...organizationCmdlets,
+  ...transportRuleCmdlets,
+  ...groupCmdlets,
+  ...groupMemberCmdlets,
 ])
 
 export function tableOf(cmdlets: readonly Cmdlet[]): CmdletTable {

@@ -1,6 +1,6 @@
 // The settings of a tenant, each by the Get cmdlet of its noun: accepted and remote domains, connectors, transport rules, relationships, policies.
 import type { ExchangeObject } from '../tenants/objects.ts'
-import type { Cmdlet, CmdletCall } from './cmdlet.ts'
+import type { Cmdlet, CmdletCall, Rows } from './cmdlet.ts'
 import { rowsOf } from './cmdlet.ts'
 import { absentObject } from './exchange-error.ts'
 import { PropertyWriter } from './properties.ts'
@@ -67,21 +67,30 @@ export const configurationCmdlets: readonly Cmdlet[] = CONFIGURATION.map((cmdlet
     const found = identity === undefined ? seen : seen.filter((each) => isNamed(each, identity, keys))
     if (identity !== undefined && found.length === 0) throw absentObject(identity, call.behaviour.absentStatus)
     const meant = found.filter((each) => isMeant(call, each))
-    const writer = new PropertyWriter(call.select, call.behaviour.sizes)
-    return {
-      rows: rowsOf(compare === undefined ? meant : meant.toSorted(compare), ({ guid, properties }) =>
-        writer.write(
-          { Identity: properties['Name'] ?? guid, Id: properties['Name'] ?? guid, IsValid: true },
-          properties,
-          {
-            Guid: guid,
-            ExchangeObjectId: guid,
-          },
-        ),
-      ),
-    }
+    return { rows: settingRows(call, compare === undefined ? meant : meant.toSorted(compare)) }
   },
 }))
+
+/** As its Get cmdlet tells of it. */
+export function settingRows(call: CmdletCall, objects: readonly ExchangeObject[]): Rows {
+  const writer = new PropertyWriter(call.select, call.behaviour.sizes)
+  return rowsOf(objects, ({ guid, properties }) =>
+    writer.write({ Identity: properties['Name'] ?? guid, Id: properties['Name'] ?? guid, IsValid: true }, properties, {
+      Guid: guid,
+      ExchangeObjectId: guid,
+    }),
+  )
+}
+
+/** What an Identity names, among what can be seen. @throws ExchangeError when there is none */
+export function findSetting(call: CmdletCall, noun: string, identity: string): ExchangeObject {
+  const keys = CONFIGURATION.find((each) => each.noun === noun)?.keys ?? []
+  const found = call.tenant
+    .exchangeObjects(noun)
+    .find((each) => call.isVisible(each.guid) && isNamed(each, identity, keys))
+  if (found === undefined) throw absentObject(identity, call.behaviour.absentStatus)
+  return found
+}
 
 function isNamed({ guid, properties }: ExchangeObject, identity: string, keys: readonly string[]): boolean {
   const names = [guid, ...['Identity', 'Name', ...keys].map((key) => properties[key])]

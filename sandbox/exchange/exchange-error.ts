@@ -80,6 +80,50 @@ export function dehydrated(): ExchangeError {
   )
 }
 
+/** What every new organisation needs once, asked for again. The type is from memory. */
+export function alreadyCustomised(): ExchangeError {
+  return failed(
+    'System.InvalidOperationException',
+    'This operation is not required. Organization is not in Dehydrated state.',
+  )
+}
+
+export function addressTaken(address: string): ExchangeError {
+  return failed(
+    'Microsoft.Exchange.Data.Directory.ProxyAddressExistsException',
+    `The proxy address "SMTP:${address}" is already being used by another recipient. Please choose another proxy address.`,
+  )
+}
+
+/** Of who is no owner of the group, and does not ask to be let through. */
+export function notManager(): ExchangeError {
+  return failed(
+    `${TASKS}.OperationRequiresGroupManagerException`,
+    "You don't have sufficient permissions. This operation can only be performed by a manager of the group.",
+  )
+}
+
+/** The namespace is from memory. */
+export function alreadyMember(member: string, group: string): ExchangeError {
+  return failed(
+    'Microsoft.Exchange.Management.Tasks.MemberAlreadyExistsException',
+    `The recipient "${member}" is already a member of the group "${group}".`,
+  )
+}
+
+/** The namespace is from memory. */
+export function notMember(member: string, group: string): ExchangeError {
+  return failed(
+    'Microsoft.Exchange.Management.Tasks.MemberNotFoundException',
+    `The recipient "${member}" isn't a member of the group "${group}".`,
+  )
+}
+
+/** What something else still names. The type is from memory. */
+export function inUse(name: string, by: string): ExchangeError {
+  return failed('System.InvalidOperationException', `You can't remove '${name}' because it's used by ${by}.`)
+}
+
 /** A value that a parameter takes by its type, but not by its length or range. */
 export function invalidValue(property: string, why: string): ExchangeError {
   return failed(

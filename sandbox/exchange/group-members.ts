@@ -4,6 +4,7 @@ import type { Cmdlet, CmdletCall } from './cmdlet.ts'
 import { rowsOf } from './cmdlet.ts'
 import { PropertyWriter } from './properties.ts'
 import type { Properties } from './properties.ts'
+import { isMailGroup } from './recipient-facts.ts'
 import { DEFAULT_RESULT_SIZE, describeListed, findRecipient } from './recipients.ts'
 import { RECIPIENT } from './recipient-properties.ts'
 
@@ -12,17 +13,17 @@ export const getDistributionGroupMember: Cmdlet = {
   isWrite: false,
   heeds: ['Identity', 'ResultSize'],
   run: (call) => {
-    const group = findRecipient(call, call.parameters.text('Identity') ?? '', (each) => isGroup(call, each))
+    const group = findRecipient(
+      call,
+      call.parameters.text('Identity') ?? '',
+      (each) => isMailGroup(each) && call.isVisible(each.guid),
+    )
     const writer = new PropertyWriter(call.select, call.behaviour.sizes)
     return {
       rows: rowsOf(membersOf(call, group), (id) => writer.write(...describeMember(call, id))),
       defaultSize: DEFAULT_RESULT_SIZE,
     }
   },
-}
-
-function isGroup({ isVisible }: CmdletCall, { guid, recipientTypeDetails }: Recipient): boolean {
-  return /^MailUniversal\w+Group$/.test(recipientTypeDetails) && isVisible(guid)
 }
 
 /** Object ids of those that can be seen. */

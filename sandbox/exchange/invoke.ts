@@ -25,6 +25,7 @@ import { EXCHANGE_ORIGIN, nextLink, readSkipToken } from './next-link.ts'
 import type { PagePlace, PagedCall } from './next-link.ts'
 import { Parameters } from './parameters.ts'
 import type { RecipientIndex } from './recipient-index.ts'
+import { logWrite } from './write-log.ts'
 
 export interface Exchange {
   readonly services: SandboxServices
@@ -117,6 +118,11 @@ function run(exchange: Exchange, invocation: Invocation, cmdlet: Cmdlet, paramet
     isVisible: (id) => tenant.isVisible(id, nowMs),
     select: readSelect(paged.select),
   })
+  if (cmdlet.isWrite) {
+    const { guid } = answer
+    const write = { tenantId: tenant.id, cmdlet: cmdlet.name, parameters: parameters.given, atMs: nowMs }
+    logWrite(services, guid === undefined ? write : { ...write, guid })
+  }
   return pageOf(exchange, paged, answer, {
     size: readPageSize(invocation.headers('prefer')),
     resultSize: parameters.resultSize(),

@@ -36,6 +36,11 @@ export class Parameters {
     return this.value(name) !== undefined
   }
 
+  /** As given, by name; null where that was given. */
+  get given(): Readonly<Record<string, unknown>> {
+    return Object.fromEntries([...this.#given.values()].map(({ name, value }) => [name, value]))
+  }
+
   /** As it is in the JSON; null counts as not given. */
   value(name: string): unknown {
     return this.#given.get(name.toLowerCase())?.value ?? undefined

@@ -26,6 +26,11 @@ export const RECIPIENT_TYPES: Readonly<Record<RecipientTypeDetails, string>> = {
   GroupMailbox: 'MailUniversalDistributionGroup',
 }
 
+/** A distribution group or mail-enabled security group: its members are a list, and not a filter. */
+export function isMailGroup({ recipientTypeDetails }: Recipient): boolean {
+  return /^MailUniversal\w+Group$/.test(recipientTypeDetails)
+}
+
 /** Exchange names what Entra made by Entra's id. */
 export function nameOf(recipient: Recipient, tenant: SimulatedTenant): string {
   const { properties, externalDirectoryObjectId, guid } = recipient

@@ -47,6 +47,16 @@ const described =
     recipient.properties,
   ]
 
+const describesGroup = described(GROUP, false)
+
+/** Notes are told by Get-Group alone. */
+export const describeGroup: Describe = (call, recipient) => {
+  const { Notes: _, ...properties } = recipient.properties
+  return describesGroup(call, { ...recipient, properties })
+}
+
+const NO_NOTES = { Notes: '' }
+
 export const describeListed: Describe = ({ tenant }, recipient) => [listedProperties(recipient, tenant)]
 
 const RECIPIENT_CMDLETS: readonly RecipientCmdlet[] = [
@@ -75,7 +85,13 @@ const RECIPIENT_CMDLETS: readonly RecipientCmdlet[] = [
     name: 'Get-DistributionGroup',
     types: GROUP_TYPES,
     heeds: ['RecipientTypeDetails'],
-    describe: described(GROUP, false),
+    describe: describeGroup,
+  },
+  {
+    name: 'Get-Group',
+    types: GROUP_TYPES,
+    heeds: ['RecipientTypeDetails'],
+    describe: (call, recipient) => [NO_NOTES, ...describesGroup(call, recipient)],
   },
   {
     name: 'Get-DynamicDistributionGroup',

@@ -12,13 +12,16 @@ const LENGTHS: Readonly<Record<string, number>> = {
   Name: MAX_NAME_LENGTH,
   Alias: MAX_NAME_LENGTH,
   DisplayName: MAX_DISPLAY_NAME_LENGTH,
+  Comment: MAX_COMMENTS_LENGTH,
   Comments: MAX_COMMENTS_LENGTH,
+  Notes: MAX_COMMENTS_LENGTH,
 }
 
-/** @throws ExchangeError when the property is longer than Exchange takes it */
-export function requireLength(property: 'Name' | 'Alias' | 'DisplayName' | 'Comments', value: string): void {
-  const limit = LENGTHS[property] ?? MAX_NAME_LENGTH
-  if (value.length > limit) throw invalidValue(property, `the length can't be more than ${limit} characters.`)
+/** @throws ExchangeError when the property is longer than Exchange takes it; where no limit is published, none is known */
+export function requireLength(property: string, value: string): void {
+  const limit = LENGTHS[property]
+  if (limit !== undefined && value.length > limit)
+    throw invalidValue(property, `the length can't be more than ${limit} characters.`)
 }
 
 /** @throws ExchangeError when another object of the noun has the name. @param guid  of the object itself, when it is renamed */

@@ -2,7 +2,7 @@
 import type { DirectoryObject, Recipient } from './objects.ts'
 import { common } from './mailbox.ts'
 import { MADE_AT, initialDomain } from './place.ts'
-import type { Place } from './place.ts'
+import type { NamingPlace, Place } from './place.ts'
 
 export type GroupKind = 'microsoft-365' | 'security' | 'mail-enabled-security' | 'distribution-list'
 
@@ -38,7 +38,7 @@ const RECIPIENT_TYPES = {
   'distribution-list': ['MailUniversalDistributionGroup', 'MailUniversalDistributionGroup'],
 } as const
 
-export function makeGroup(place: Place, recipe: GroupRecipe): MadeGroup {
+export function makeGroup(place: NamingPlace, recipe: GroupRecipe): MadeGroup {
   const id = recipe.id ?? place.random.guid()
   const { kind, name, local, rule, members, owners = [] } = recipe
   const takesMail = kind !== 'security'
@@ -72,7 +72,7 @@ export function makeGroup(place: Place, recipe: GroupRecipe): MadeGroup {
 }
 
 function groupRecipient(
-  place: Place,
+  place: NamingPlace,
   recipe: GroupRecipe,
   what: { id: string; kind: Exclude<GroupKind, 'security'>; primary: string; addresses: readonly string[] },
 ): Recipient {

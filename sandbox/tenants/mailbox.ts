@@ -2,7 +2,7 @@
 // recipient itself and not among its properties.
 import type { MailboxFigures, Recipient } from './objects.ts'
 import { MADE_AT, distinguishedName, legacyName, sizeText } from './place.ts'
-import type { Place } from './place.ts'
+import type { NamingPlace, Place } from './place.ts'
 
 export interface MailboxRecipe {
   readonly isHidden?: boolean
@@ -102,7 +102,7 @@ export function mailRecipient(
 
 /** What `Get-Recipient` tells of everything. */
 export function common(
-  place: Place,
+  place: NamingPlace,
   recipe: MailboxRecipe,
   { id, local, name, primary, addresses, isSynced }: Omit<RecipientIdentity, 'userPrincipalName'>,
 ): Record<string, unknown> {

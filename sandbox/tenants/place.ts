@@ -14,6 +14,9 @@ export interface Place {
   readonly random: SeededRandom
 }
 
+/** As much of a place as names are made from. */
+export type NamingPlace = Pick<Place, 'label' | 'domain'> & { readonly random: Pick<SeededRandom, 'guid'> }
+
 export const MADE_AT = '2023-03-01T08:00:00Z'
 const ADMINISTRATIVE_GROUP = '/o=ExchangeLabs/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Recipients'
 
@@ -22,12 +25,12 @@ export function initialDomain({ label }: Pick<Place, 'label'>): string {
 }
 
 /** As Exchange Online makes them: 32 random digits and what the object is called. */
-export function legacyName({ random }: Place, name: string): string {
+export function legacyName({ random }: Pick<NamingPlace, 'random'>, name: string): string {
   return `${ADMINISTRATIVE_GROUP}/cn=${random.guid().replaceAll('-', '')}-${name.slice(0, 20)}`
 }
 
 /** What every recipient answers to `Identity` and the like. */
-export function distinguishedName({ label }: Place, name: string): string {
+export function distinguishedName({ label }: Pick<Place, 'label'>, name: string): string {
   return `CN=${name.replaceAll(/([\\,+"<>;=])/g, String.raw`\$1`)},OU=${label}.onmicrosoft.com,OU=Microsoft Exchange Hosted Organizations,DC=EURPR01A001,DC=PROD,DC=OUTLOOK,DC=COM`
 }
 

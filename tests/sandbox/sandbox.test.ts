@@ -320,6 +320,11 @@ test('nonsense to the control API is told which field it is, and changes nothing
     ['set-throttling', { isOn: true, scale: 0 }, 400, /scale/],
     ['set-throttling', {}, 400, /isOn/],
     ['set-exchange-behaviour', { absentStatus: 410 }, 400, /absentStatus/],
+    ['set-exchange-behaviour', { visibleAfterMs: -1 }, 400, /visibleAfterMs/],
+    ['set-exchange-behaviour', { rulePropagationMs: '5' }, 400, /rulePropagationMs/],
+    ['set-exchange-behaviour', { ruleGroups: 'guids' }, 400, /ruleGroups/],
+    ['writes', {}, 400, /tenant/],
+    ['writes', { tenant: 'x' }, 404, /no such tenant/],
     ['disorder-deltas', { shuffled: 'yes' }, 400, /shuffled/],
     ['change-object', { tenant: CONTOSO, id: 'x', properties: {} }, 404, /no such object/],
     ['change-object', { tenant: CONTOSO, id: 'x' }, 400, /properties/],
@@ -353,6 +358,24 @@ test('switches of Exchange and of deltas go back to where they were when they ar
   await control(sandbox, 'set-exchange-behaviour', {})
   assert.deepEqual([sandbox.exchangeBehaviour.sizes, sandbox.exchangeBehaviour.concurrency], ['en-US', undefined])
   assert.equal((await control(sandbox, 'disorder-deltas', { duplicates: true })).status, 200)
+})
+
+test('what Exchange was told to change is read from its log', async (t) => {
+  const sandbox = await testSandbox(t, SELF_TEST)
+  const organisation = sandbox.tenants.get(CONTOSO)?.exchangeObjects('OrganizationConfig')[0]
+  assert.ok(organisation)
+  sandbox.control.changeObject(CONTOSO, organisation.guid, { IsDehydrated: true })
+  sandbox.control.grantExchangeRole(CONTOSO, SANDBOX_APP, 'Organization Management')
+  const token = await sandbox.tokenFor(CONTOSO, EXCHANGE_RESOURCE)
+  assert.deepEqual((await control(sandbox, 'writes', { tenant: CONTOSO })).body, { writes: [] })
+  const cmdlet = 'Enable-OrganizationCustomization'
+  assert.equal((await invoke(sandbox, cmdlet, token)).status, 200)
+  assert.equal((await invoke(sandbox, cmdlet, token)).status, 400, 'once is enough')
+  const [write, ...more] = (await control(sandbox, 'writes', { tenant: CONTOSO })).body['writes'] as { atMs: number }[]
+  assert.deepEqual(
+    [write, more],
+    [{ tenantId: CONTOSO, cmdlet, parameters: {}, atMs: write?.atMs, guid: organisation.guid }, []],
+  )
 })
 
 test('with a directory, consents, roles, time and changes outlive a restart', async (t) => {

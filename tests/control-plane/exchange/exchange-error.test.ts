@@ -43,6 +43,20 @@ const refusals: [
   ],
   [
     400,
+    said('Microsoft.Exchange.Management.Tasks.MemberAlreadyExistsException'),
+    'CONFLICT',
+    'MemberAlreadyExistsException',
+    'already a member',
+  ],
+  [
+    400,
+    said('Microsoft.Exchange.Management.Tasks.MemberNotFoundException'),
+    'NOT_FOUND',
+    'MemberNotFoundException',
+    'not a member',
+  ],
+  [
+    400,
     said('System.Management.Automation.CommandNotFoundException'),
     'RBAC_MISSING',
     'CommandNotFoundException',

@@ -87,6 +87,7 @@ export async function startExchange(t: TestContext, options: ServerOptions = {})
   const tenant = new SimulatedTenant(tenantData(options))
   const behaviour = defaultBehaviour()
   const roles = [...(options.roles ?? ['Exchange Administrator'])]
+  let made = 0
   const services: SandboxServices = {
     tenants: new Map([
       [TENANT, tenant],
@@ -103,7 +104,7 @@ export async function startExchange(t: TestContext, options: ServerOptions = {})
     ],
     exchangeRoles: () => roles,
     exchangeBehaviour: behaviour,
-    guid: () => 'eeeeeeee-0000-4000-8000-000000000005',
+    guid: () => guid('e', (made += 1)),
   }
   const server = createServer((request, response) => {
     handleExchange(services, request, response, ...(options.cmdlets === undefined ? [] : [options.cmdlets])).catch(
