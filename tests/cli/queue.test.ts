@@ -14,6 +14,7 @@ import { loadSpoolKey } from '../../mta/spool/keys.ts'
 import { openSpool } from '../../mta/spool/spool.ts'
 import { aQueueId, aRecord } from '../mta/a-record.ts'
 import { causeway, folder } from './causeway.ts'
+import { sampleOf } from '../harness/thorough.ts'
 
 const CONFIG = `listeners: [{ address: 127.0.0.1, port: 0, direction: out, tls: none }]
 table: { file: table.json }
@@ -146,7 +147,8 @@ for (const how of ['over the socket', 'at rest'] as const) {
       const control = await startControl({ spoolDirectory: directory, operations, log })
       open.defer(() => control.close())
     } else await spool.close()
-    for (const [args, ids] of filters) {
+    const tried = new Set(sampleOf(filters.length, how === 'at rest' ? 3 : 1))
+    for (const [args, ids] of filters.filter((_, at) => tried.has(at))) {
       const { code, stdout, stderr } = await causeway(['queue', 'list', ...args, '--json', '--config', config])
       assert.deepEqual([code, idsOf(stdout), stderr], [0, ids, ''], args.join(' '))
     }

@@ -11,6 +11,7 @@ import { INSTALLATION } from '../../../control-plane/ids.ts'
 import type { OrganisationId } from '../../../control-plane/ids.ts'
 import { append, auditScene, NOW } from './audit-scene.ts'
 import type { AuditScene } from './audit-scene.ts'
+import { isLong } from '../../harness/thorough.ts'
 
 const DENIED = '42501' // insufficient_privilege
 const WHOLE = { from: 1, to: Number.MAX_SAFE_INTEGER }
@@ -151,22 +152,25 @@ test('AU-2: a connection that dies between change and commit leaves neither chan
   assert.equal((await verified(it, id)).holds, true)
 })
 
-test('AU-1, AU-2: 1,000 concurrent changes leave 1,000 events in a dense chain that holds, and ask for a checkpoint once', async (t) => {
+test('AU-1, AU-2: concurrent changes leave an event each in a dense chain that holds, and ask for a checkpoint once', async (t) => {
   const it = await auditScene(t)
   const [ours, theirs] = [await it.organisation(), await it.organisation('Fabrikam')]
+  // Nine in ten are ours; it takes a thousand of ours until a checkpoint is due.
+  const changes = isLong ? 1000 : 300
   let made = 0
   const client = async () => {
-    for (let number = made++; number < 1000; number = made++) {
+    for (let number = made++; number < changes; number = made++) {
       const { id, key } = number % 10 === 9 ? theirs : ours
       const { status } = await it.request('POST', `/organizations/${id}/things`, { name: `n${number}` }, { key })
       assert.equal(status, 204)
     }
   }
   await Promise.all(Array.from({ length: 40 }, client))
-  for (const number of Array(100).keys()) await append(it.database.db, ours.id, NOW, { object: `more-${number}` })
+  for (const number of Array(1000 - 0.9 * changes).keys())
+    await append(it.database.db, ours.id, NOW, { object: `more-${number}` })
   for (const [{ id }, size] of [
     [ours, 1000],
-    [theirs, 100],
+    [theirs, 0.1 * changes],
   ] as const) {
     const rows = await withScope(it.database.db, { organisation: id }, (tx) =>
       rowsOf<{ dense: boolean; names: number }>(

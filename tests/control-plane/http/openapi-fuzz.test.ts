@@ -7,8 +7,9 @@ import { everyRoute } from '../../harness/all-routes.ts'
 import { testApi } from '../../harness/api.ts'
 import { AnswerJudge, operationsOf, requestsFor } from '../../harness/openapi-fuzz.ts'
 import type { ApiDocument } from '../../harness/openapi-fuzz.ts'
+import { isLong } from '../../harness/thorough.ts'
 
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 6)
+const RUNS = Number(process.env['FUZZ_RUNS'] ?? (isLong ? 15 : 4))
 const SEED = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const TIMEOUT_MS = 10_000
 
