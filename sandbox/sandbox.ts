@@ -1,5 +1,6 @@
 // The simulated Microsoft 365: Entra ID, Graph, Exchange's admin API and the control of all three, each on a loopback port of its own.
 import { createHash, randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { SandboxClock } from './clock.ts'
 import { loadContracts } from './contract/contracts.ts'
 import { ContractRecord } from './contract/record.ts'
@@ -15,8 +16,13 @@ import { handleExchange } from './exchange/endpoints.ts'
 import { Faults } from './faults/faults.ts'
 import { handleGraph } from './graph/endpoints.ts'
 import { startLoopbackServer } from './loopback-server.ts'
+import { startMailWorld } from './mail/mail-world.ts'
+import type { MailOptions, MailWorld } from './mail/mail-world.ts'
+import { People } from './people/people.ts'
+import type { KeptMoves, PersonMovesDeps } from './people/person-moves.ts'
 import type { SandboxServices, ServicePrincipalFacts } from './services.ts'
 import { entraSeedOf } from './tenants/entra-seed.ts'
+import { KeptFile } from './tenants/kept-file.ts'
 import type { TenantData } from './tenants/objects.ts'
 import { stateIn, stateInMemory } from './tenants/sandbox-state.ts'
 import type { SimulatedTenant } from './tenants/tenant.ts'
@@ -36,6 +42,8 @@ export interface SandboxOptions {
   readonly consentDelays?: ConsentDelays
   /** Default `crypto.randomBytes`. */
   readonly random?: (bytes: number) => Buffer
+  /** Default: there is no mail. */
+  readonly mail?: MailOptions
   /** The contract record is appended to files in here, too. */
   readonly reportDirectory?: string | undefined
 }
@@ -60,6 +68,8 @@ export interface Sandbox {
   readonly exchangeBehaviour: ExchangeBehaviour
   readonly control: SandboxControl
   readonly services: SandboxServices
+  /** undefined: it was not asked for. */
+  readonly mail: MailWorld | undefined
   /** What is kept is durable on return. */
   close(): Promise<void>
 }
@@ -98,6 +108,17 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   stack.defer(() => entra.close())
 
   const exchangeBehaviour = defaultBehaviour()
+  const guid = () => guidFrom(random(16))
+  const mail =
+    options.mail === undefined
+      ? undefined
+      : await startMailWorld({ ...options.mail, tenants: state.tenants, clock, guid, directory })
+  stack.defer(() => mail?.close())
+  const movesFile = directory === undefined ? undefined : new KeptFile<KeptMoves>(join(directory, 'moves.json'))
+  stack.defer(() => movesFile?.flush())
+  const people =
+    mail === undefined ? undefined : peopleOf(mail, { tenants: state.tenants, nowMs: clock.nowMs, guid, movesFile })
+  stack.defer(() => people?.close())
   const services: SandboxServices = {
     tenants: state.tenants,
     clock,
@@ -108,9 +129,10 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     servicePrincipals: (tenantId) => entra.principals(tenantId).map((principal) => asFacts(tenantId, principal)),
     exchangeRoles: (tenantId, clientId) => exchangeRoles.of(tenantId, clientId),
     exchangeBehaviour,
-    guid: () => guidFrom(random(16)),
+    guid,
+    ...(mail === undefined ? {} : { validateConnector: (...about) => mail.validateConnector(...about) }),
   }
-  const control = new SandboxControl({ services, entra: entra.control, exchangeRoles, exchangeBehaviour })
+  const control = new SandboxControl({ services, entra: entra.control, exchangeRoles, exchangeBehaviour, mail, people })
   const graph = await startLoopbackServer(place('graph'), (...exchange) => handleGraph(services, ...exchange))
   stack.defer(() => graph.close())
   const exchange = await startLoopbackServer(place('exchange'), (...each) => handleExchange(services, ...each))
@@ -131,8 +153,17 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     exchangeBehaviour,
     control,
     services,
+    mail,
     close: () => running.disposeAsync(),
   }
+}
+
+function peopleOf(mail: MailWorld, deps: PersonMovesDeps): People {
+  return new People({
+    ...deps,
+    mail,
+    signerOf: (domain) => (domain === mail.outsideSigner.domain ? mail.outsideSigner : undefined),
+  })
 }
 
 /** Its object id is the tenant's and the application's, always. */

@@ -4,6 +4,7 @@ import type { ContractRecord } from './contract/record.ts'
 import type { Contracts } from './contract/contracts.ts'
 import type { ExchangeBehaviour } from './exchange/behaviour.ts'
 import type { Faults } from './faults/faults.ts'
+import type { ExchangeObject } from './tenants/objects.ts'
 import type { SimulatedTenant } from './tenants/tenant.ts'
 
 /** Whom an access token is of, once its signature, audience and time were checked. */
@@ -23,6 +24,14 @@ export interface ServicePrincipalFacts {
   readonly grantedRoles: Readonly<Record<string, readonly string[]>>
 }
 
+/** One of the things that Validate-OutboundConnector tries. */
+export interface ValidationTask {
+  readonly name: string
+  readonly isSuccessful: boolean
+  /** What the other side said, or why it wasn't reached. */
+  readonly detail: string
+}
+
 export interface SandboxServices {
   /** By tenant id. */
   readonly tenants: ReadonlyMap<string, SimulatedTenant>
@@ -38,6 +47,12 @@ export interface SandboxServices {
   readonly exchangeRoles: (tenantId: string, clientId: string) => readonly string[]
   /** Switches of Exchange; changed in place. Default: as `defaultBehaviour` has them. */
   readonly exchangeBehaviour?: ExchangeBehaviour
+  /** Sends a test message through a connector. Absent: this sandbox has no mail. */
+  readonly validateConnector?: (
+    tenantId: string,
+    connector: ExchangeObject,
+    recipients: readonly string[],
+  ) => Promise<readonly ValidationTask[]>
   /** Of the random source of the run: ids come out alike from the same seed. */
   readonly guid: () => string
 }

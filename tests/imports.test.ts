@@ -63,7 +63,7 @@ const ROOMS: Record<string, RoomRule> = {
   cli: {
     ours: ['cli/', 'mta/', 'control-plane/', 'sandbox/', 'rewrite-rules/index.ts', 'common/'],
     node: 'all',
-    packages: ['nodemailer', 'smtp-server'],
+    packages: ['smtp-server'],
     why: 'thin: starts the others',
   },
   scripts: { ours: ['scripts/'], node: 'all', packages: [], why: 'runs before anything is installed' },

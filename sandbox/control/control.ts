@@ -4,10 +4,13 @@ import type { EntraControl } from '../entra/control.ts'
 import type { Fault } from '../faults/faults.ts'
 import { defaultBehaviour } from '../exchange/behaviour.ts'
 import type { ExchangeBehaviour } from '../exchange/behaviour.ts'
+import { addVerifiedDomain } from '../tenants/verified-domain.ts'
 import { writesOf } from '../exchange/write-log.ts'
 import type { ExchangeWrite } from '../exchange/write-log.ts'
 import { graphStateOf, IN_ORDER } from '../graph/graph-state.ts'
 import type { DeltaDisorder } from '../graph/graph-state.ts'
+import type { MailWorld } from '../mail/mail-world.ts'
+import type { People } from '../people/people.ts'
 import type { SandboxServices } from '../services.ts'
 import type { ExchangeRoles } from '../tenants/exchange-roles.ts'
 import type { DirectoryObject, ExchangeObject, Recipient, TenantData } from '../tenants/objects.ts'
@@ -18,6 +21,9 @@ export interface ControlDeps {
   readonly entra: EntraControl
   readonly exchangeRoles: ExchangeRoles
   readonly exchangeBehaviour: ExchangeBehaviour
+  /** undefined: there is no mail. */
+  readonly mail: MailWorld | undefined
+  readonly people: People | undefined
 }
 
 /** Null takes a member away. */
@@ -41,8 +47,12 @@ export class SandboxControl {
   readonly #entra: EntraControl
   readonly #exchangeRoles: ExchangeRoles
   readonly #exchangeBehaviour: ExchangeBehaviour
+  readonly #mail: MailWorld | undefined
+  readonly #people: People | undefined
 
-  constructor({ services, entra, exchangeRoles, exchangeBehaviour }: ControlDeps) {
+  constructor({ services, entra, exchangeRoles, exchangeBehaviour, mail, people }: ControlDeps) {
+    this.#mail = mail
+    this.#people = people
     this.#exchangeBehaviour = exchangeBehaviour
     this.#services = services
     this.#entra = entra
@@ -107,6 +117,15 @@ export class SandboxControl {
     else throw new NotInSandbox('the tenant has no such object')
   }
 
+  /** As an administrator adds and verifies one: from then on an accepted domain. @throws RangeError when another tenant has it */
+  addVerifiedDomain(tenantId: string, domain: string): void {
+    addVerifiedDomain(this.#tenant(tenantId), domain, {
+      others: [...this.#services.tenants.values()],
+      guid: this.#services.guid,
+      nowMs: this.#services.clock.nowMs(),
+    })
+  }
+
   /** Whether usage reports name people by hashes. */
   concealReports(tenantId: string, isConcealed: boolean): void {
     const tenant = this.#tenant(tenantId)
@@ -148,6 +167,18 @@ export class SandboxControl {
   /** What Exchange was told to change and did, oldest first. @throws NotInSandbox */
   writes(tenantId: string): readonly ExchangeWrite[] {
     return writesOf(this.#services, this.#tenant(tenantId).id)
+  }
+
+  /** @throws NotInSandbox when there is none */
+  get mail(): MailWorld {
+    if (this.#mail === undefined) throw new NotInSandbox('this sandbox was started without mail')
+    return this.#mail
+  }
+
+  /** Who writes and gets mail. @throws NotInSandbox */
+  get people(): People {
+    if (this.#people === undefined) throw new NotInSandbox('this sandbox was started without mail')
+    return this.#people
   }
 
   report(): ContractReport {

@@ -6,11 +6,15 @@ import { SIZE_CULTURES } from '../exchange/sizes.ts'
 import type { Fault, FaultEffect } from '../faults/faults.ts'
 import type { DirectoryObject, Recipient } from '../tenants/objects.ts'
 import type { Links, SandboxControl } from './control.ts'
+import { positive, record, texts } from './fields.ts'
+import { PEOPLE_OPERATIONS } from './people-operations.ts'
+import { MAIL_OPERATIONS } from './mail-operations.ts'
 
 /** What came of it is the answer; undefined: `{}`. */
 type Operation = (control: SandboxControl, fields: Fields) => unknown
 
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
+  ...MAIL_OPERATIONS,
   'add-fault': (control, fields) => control.addFault(fault(fields)),
   'clear-faults': (control) => control.clearFaults(),
   'advance-clock': (control, fields) => control.advanceClock(positive(fields, 'ms')),
@@ -33,6 +37,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   writes: (control, fields) => ({ writes: control.writes(text(fields, 'tenant')) }),
   report: (control) => control.report(),
   state: (control, fields) => control.state(text(fields, 'tenant')),
+  ...PEOPLE_OPERATIONS,
 }
 
 const RECIPIENT_TYPES = [
@@ -98,6 +103,7 @@ function fault(fields: Fields): Fault {
     ...optional('service', (from, name) => oneOf(['graph', 'exchange'] as const, from, name)),
     ...optional('tenantId', text),
     ...optional('operation', text),
+    ...optional('isWrite', flag),
     ...optional('nth', (from, name) => whole(from[name], name)),
     ...optional('times', (from, name) => whole(from[name], name)),
     when: oneOf(['before', 'after'] as const, fields, 'when'),
@@ -172,28 +178,4 @@ function flags<Name extends string>(fields: Fields, names: readonly Name[]): Par
 function headers(fields: Fields): Record<string, string> {
   const given = record(fields, 'headers')
   return Object.fromEntries(Object.keys(given).map((name) => [name, text(given, name)]))
-}
-
-function record(fields: Fields, name: string): Fields {
-  const value = fields[name]
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new ControlFault(`${name} has to be an object`)
-  }
-  return value as Fields
-}
-
-function texts(fields: Fields, name: string): readonly string[] {
-  const value = fields[name]
-  if (!Array.isArray(value) || !value.every((each) => typeof each === 'string')) {
-    throw new ControlFault(`${name} has to be a list of strings`)
-  }
-  return value
-}
-
-function positive(fields: Fields, name: string, missing?: number): number {
-  const value = fields[name] ?? missing
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) {
-    throw new ControlFault(`${name} has to be a number above 0`)
-  }
-  return value
 }

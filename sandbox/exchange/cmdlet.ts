@@ -24,7 +24,7 @@ export interface Cmdlet {
   /** Parameters that it does something about. Another one that is published, but would be passed over here, is refused. */
   readonly heeds: readonly string[]
   /** @throws ExchangeError as Exchange would refuse it */
-  readonly run: (call: CmdletCall) => CmdletAnswer
+  readonly run: (call: CmdletCall) => CmdletAnswer | Promise<CmdletAnswer>
 }
 
 export interface CmdletAnswer {

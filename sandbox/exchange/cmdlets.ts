@@ -7,6 +7,7 @@ import { getMailboxFolderStatistics } from './mailbox-folders.ts'
 import { getMailboxStatistics } from './mailbox-statistics.ts'
 import { recipientCmdlets } from './recipients.ts'
 import { getManagementRoleAssignment } from './role-assignments.ts'
+import { validateOutboundConnector } from './validate-connector.ts'
 import { connectorCmdlets } from './write-connectors.ts'
 import { groupMemberCmdlets } from './write-group-members.ts'
 import { groupCmdlets } from './write-groups.ts'
@@ -26,6 +27,7 @@ export const CMDLETS: CmdletTable = tableOf([
   getMailboxFolderStatistics,
   getManagementRoleAssignment,
   ...connectorCmdlets,
+  validateOutboundConnector,
   ...remoteDomainCmdlets,
   ...relationshipCmdlets,
   ...organizationCmdlets,

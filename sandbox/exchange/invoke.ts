@@ -49,15 +49,16 @@ export async function invoke(exchange: Exchange, invocation: Invocation): Promis
   }
   const published = services.contracts.cmdlets.byName.get(input.name.toLowerCase())
   const name = published?.name ?? input.name
-  const fault = services.faults.take({ service: 'exchange', tenantId: tenant.id, operation: name.slice(0, 60) })
+  const call = { tenantId: tenant.id, operation: name.slice(0, 60), isWrite: !isRead(name) }
+  const fault = services.faults.take({ service: 'exchange', ...call })
   return underFault(fault, () => carryOut(exchange, invocation, { ...input, name }))
 }
 
-function carryOut(
+async function carryOut(
   exchange: Exchange,
   invocation: Invocation,
   { name, parameters }: { readonly name: string; readonly parameters: Readonly<Record<string, unknown>> },
-): HttpAnswer {
+): Promise<HttpAnswer> {
   const { services, behaviour, tenant, caller } = exchange
   const { violations } = judgeCmdlet(services.contracts, name, parameters)
   const published = services.contracts.cmdlets.byName.get(name.toLowerCase())
@@ -86,14 +87,19 @@ function carryOut(
     )
   }
   try {
-    return run(exchange, invocation, cmdlet, new Parameters(canonical))
+    return await run(exchange, invocation, cmdlet, new Parameters(canonical))
   } catch (error) {
     if (error instanceof ExchangeError) return errorAnswer(exchange, error)
     throw error
   }
 }
 
-function run(exchange: Exchange, invocation: Invocation, cmdlet: Cmdlet, parameters: Parameters): HttpAnswer {
+async function run(
+  exchange: Exchange,
+  invocation: Invocation,
+  cmdlet: Cmdlet,
+  parameters: Parameters,
+): Promise<HttpAnswer> {
   const { services, tenant, behaviour } = exchange
   const nowMs = services.clock.nowMs()
   const paged: PagedCall = {
@@ -109,7 +115,7 @@ function run(exchange: Exchange, invocation: Invocation, cmdlet: Cmdlet, paramet
       badRequest('The skip token is not valid for this request.'),
     )
   }
-  const answer = cmdlet.run({
+  const answer = await cmdlet.run({
     parameters,
     tenant,
     recipients: exchange.recipients,

@@ -1,6 +1,7 @@
-// The messages that arrived outside, the newest of them, and the waiting for more.
+// The messages that arrived somewhere, the newest of them, and the waiting for more.
 import type { MailOrigin, MailVerdict } from './mail-verdict.ts'
 
+/** Outside. */
 export interface ArrivedMail extends MailOrigin {
   /** Counts up from 1. */
   readonly number: number
@@ -19,13 +20,17 @@ export interface MailBounds {
   readonly bytes: number
 }
 
-type Listener = (mail: ArrivedMail) => void
+/** One that is kept: counted up from 1. */
+interface Kept {
+  readonly number: number
+  readonly content: Buffer
+}
 
-export class ArrivedMails {
+export class ArrivedMails<T extends Kept = ArrivedMail> {
   readonly #bounds: MailBounds
-  readonly #listeners = new Set<Listener>()
+  readonly #listeners = new Set<(mail: T) => void>()
   readonly #waiting = new Set<(error: Error) => void>()
-  #kept: ArrivedMail[] = []
+  #kept: T[] = []
   #bytes = 0
   #count = 0
 
@@ -33,8 +38,9 @@ export class ArrivedMails {
     this.#bounds = bounds
   }
 
-  add(mail: Omit<ArrivedMail, 'number'>): ArrivedMail {
-    const arrived = { ...mail, number: ++this.#count }
+  add(mail: Omit<T, 'number'>): T {
+    // A T without its number and a number are a T, which the compiler can't tell.
+    const arrived = { ...mail, number: ++this.#count } as unknown as T
     this.#kept.push(arrived)
     this.#bytes += arrived.content.length
     while (this.#kept.length > this.#bounds.messages || (this.#bytes > this.#bounds.bytes && this.#kept.length > 1)) {
@@ -45,7 +51,7 @@ export class ArrivedMails {
   }
 
   /** Those still kept, the oldest first. */
-  list(): readonly ArrivedMail[] {
+  list(): readonly T[] {
     return [...this.#kept]
   }
 
@@ -60,16 +66,16 @@ export class ArrivedMails {
   }
 
   /** @returns ends it */
-  onArrival(listener: Listener): () => void {
+  onArrival(listener: (mail: T) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
   /** The first kept or coming one that is wanted. @param what  for the error of having waited in vain */
-  async waitFor(what: string, isWanted: (mail: ArrivedMail) => boolean, timeoutMs = 20_000): Promise<ArrivedMail> {
+  async waitFor(what: string, isWanted: (mail: T) => boolean, timeoutMs = 20_000): Promise<T> {
     const found = this.#kept.find(isWanted)
     if (found !== undefined) return found
-    const { promise, resolve, reject } = Promise.withResolvers<ArrivedMail>()
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
     const stop = this.onArrival((mail) => {
       if (isWanted(mail)) resolve(mail)
     })

@@ -98,10 +98,13 @@ export class CertificateAuthority {
     }
   }
 
-  /** For the names that a PKCS #10 request asks for. @param request  PEM @returns PEM @throws RequestRefused */
-  sign(request: string, terms: Terms): string {
+  /**
+   * For the names that a PKCS #10 request asks for.
+   * @param request  PEM @param names  in place of them @returns PEM @throws RequestRefused
+   */
+  sign(request: string, terms: Terms, names?: readonly string[]): string {
     const { dnsNames, publicKey } = readCertificateRequest(request)
-    return this.#certify(dnsNames, publicKey, terms)
+    return this.#certify(names ?? dnsNames, publicKey, terms)
   }
 
   #certify(names: readonly string[], publicKey: KeyObject, { notBefore, notAfter, usages }: Terms): string {

@@ -10,7 +10,7 @@ import type { DnsLookup } from './dns-lookup.ts'
 import type { DnsServer } from './dns-server.ts'
 import { judgeMail } from './mail-verdict.ts'
 import { canonicalAddress, mailServer } from './mail-server.ts'
-import type { SmtpRefusal } from './mail-server.ts'
+import type { ReceivedMail, SmtpRefusal } from './mail-server.ts'
 import { sendMail } from './send-mail.ts'
 import type { SendOutcome } from './send-mail.ts'
 
@@ -73,6 +73,7 @@ export class OutsideMail implements AsyncDisposable {
       hostName: options.hostName,
       certificate: options.certificate,
       maxBytes: options.maxBytes ?? 40 * MIB,
+      banner: 'outside',
       refusal: (recipient) => this.#refusal(recipient),
       onMail: (mail) => this.#take(mail),
     })
@@ -96,7 +97,7 @@ export class OutsideMail implements AsyncDisposable {
 
   addMailbox(address: string): void {
     const mailbox = keyOf(address)
-    if (!this.#isOurs(mailbox)) throw new Error('the domain is not one of the outside mail server')
+    if (!this.isOurs(mailbox)) throw new Error('the domain is not one of the outside mail server')
     this.#mailboxes.add(mailbox)
   }
 
@@ -127,19 +128,22 @@ export class OutsideMail implements AsyncDisposable {
 
   #refusal(recipient: string): SmtpRefusal | undefined {
     const mailbox = keyOf(recipient)
-    if (!this.#isOurs(mailbox)) return [550, '5.7.1 mail for that domain is not taken here']
+    if (!this.isOurs(mailbox)) return [550, '5.7.1 mail for that domain is not taken here']
     return this.#mailboxes.has(mailbox) ? undefined : [550, '5.1.1 no such mailbox']
   }
 
-  #isOurs(address: string): boolean {
-    return this.#options.domains.includes(address.slice(address.lastIndexOf('@') + 1))
+  /** Whether it is in one of its domains. */
+  isOurs(address: string): boolean {
+    const mailbox = keyOf(address)
+    return this.#options.domains.includes(mailbox.slice(mailbox.lastIndexOf('@') + 1))
   }
 
-  async #take(mail: Omit<Parameters<ArrivedMails['add']>[0], 'verdict' | 'at'>): Promise<void> {
+  async #take(mail: ReceivedMail): Promise<void> {
     try {
       const at = this.#options.now()
       const verdict = await judgeMail(mail.content, mail, { lookup: this.#lookup, hostName: this.#options.hostName })
-      this.mails.add({ ...mail, at, verdict })
+      const { clientAddress, helo, reversePath, recipients, content, tls } = mail
+      this.mails.add({ clientAddress, helo, reversePath, recipients, content, tls, at, verdict })
     } catch (error) {
       this.#options.onFault?.(error)
       throw error
@@ -160,7 +164,8 @@ function withCrLf(content: string | Buffer): Buffer {
   return Buffer.from(text.endsWith('\r\n') ? text : `${text}\r\n`, 'latin1')
 }
 
-async function signatureOf(content: Buffer, { domain, selector, privateKey }: DkimSigner): Promise<string> {
+/** Fields to stand before it. @param content  with CR LF */
+export async function signatureOf(content: Buffer, { domain, selector, privateKey }: DkimSigner): Promise<string> {
   const { signatures, errors } = await dkimSign(content, {
     canonicalization: 'relaxed/relaxed',
     signingDomain: domain,

@@ -1,5 +1,6 @@
 // Sends one message as a stranger's server would: by MX, host after host, with TLS where it is offered (RFC 5321 §5, 7435). One attempt: whoever
 // sends decides about another.
+import type { ConnectionOptions } from 'node:tls'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { isLoopback } from '../loopback-server.ts'
 import type { DnsLookup } from './dns-lookup.ts'
@@ -20,6 +21,17 @@ export interface SendingOptions {
   readonly helo: string
   /** The client address that others see; default 127.0.0.1. */
   readonly localAddress?: string
+  /** Default: encryption against listeners only (RFC 7435), where it is offered: who is there, nobody asks. */
+  readonly tls?: TlsTerms
+  /** Breaks off what is under way: nobody has answered, then. */
+  readonly signal?: AbortSignal
+}
+
+export interface TlsTerms {
+  /** No message without it. */
+  readonly isDemanded: boolean
+  /** What is shown to the host, and what the host has to show. */
+  readonly options: ConnectionOptions
 }
 
 /** What became of one recipient. `code` is 0 where nobody answered. */
@@ -57,25 +69,45 @@ async function sendToDomain(
     return all('deferred', `4.4.3 ${messageOf(error)}`)
   }
   if (hosts.length === 0) return all('refused', '5.1.2 the domain takes no mail')
+  return sendToHosts(hosts, { ...mail, to: recipients }, options)
+}
+
+/** To the first that is reached, whatever it says. @param mail  its recipients canonical */
+export async function sendToHosts(
+  hosts: readonly string[],
+  mail: OutgoingMail,
+  options: SendingOptions,
+): Promise<SendOutcome[]> {
   let last = 'no host'
   for (const host of hosts) {
     let connection
     try {
-      connection = await connect(host, options)
+      connection = await connectToHost(host, options)
     } catch (error) {
       last = `${host}: ${messageOf(error)}`
       continue
     }
     try {
-      return await transact(connection, host, recipients, mail)
+      return await transact(connection, host, mail)
     } finally {
       connection.close()
     }
   }
-  return all('deferred', `4.4.1 ${last}`)
+  const reply = `4.4.1 ${last}`
+  return mail.to.map((recipient) => ({
+    recipient,
+    kind: 'deferred',
+    code: 0,
+    reply,
+    host: undefined,
+    isEncrypted: false,
+  }))
 }
 
-async function connect(host: string, { lookup, portOf, helo, localAddress }: SendingOptions): Promise<SMTPConnection> {
+/** As far as EHLO, in TLS where that is. @throws what kept it from there */
+export async function connectToHost(host: string, options: SendingOptions): Promise<SMTPConnection> {
+  const { lookup, portOf, helo, localAddress, tls, signal } = options
+  signal?.throwIfAborted()
   const port = portOf(host)
   const [address] = await lookup.addresses(host)
   if (port === undefined || address === undefined) throw new Error('nobody listens there')
@@ -85,14 +117,19 @@ async function connect(host: string, { lookup, portOf, helo, localAddress }: Sen
     port,
     name: helo,
     localAddress: localAddress ?? '127.0.0.1',
-    opportunisticTLS: true,
+    ...(tls?.isDemanded === true ? { requireTLS: true } : { opportunisticTLS: true }),
     connectionTimeout: CONNECT_MS,
     greetingTimeout: CONNECT_MS,
     socketTimeout: SOCKET_MS,
-    // Encryption against listeners only (RFC 7435): who is there, nobody asks.
-    tls: { servername: host, rejectUnauthorized: false },
+    tls: { servername: host, rejectUnauthorized: false, ...tls?.options },
   })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const breakOff = () => {
+    reject(new Error('broken off'))
+    connection.close()
+  }
+  signal?.addEventListener('abort', breakOff)
+  connection.once('end', () => signal?.removeEventListener('abort', breakOff))
   connection.on('error', reject) // stays: later ones also come by the callback of what is under way
   connection.connect((error) => (error ? reject(error) : resolve()))
   try {
@@ -115,8 +152,7 @@ interface Refused {
 async function transact(
   connection: SMTPConnection,
   host: string,
-  recipients: readonly string[],
-  { from, content }: OutgoingMail,
+  { from, to: recipients, content }: OutgoingMail,
 ): Promise<SendOutcome[]> {
   const envelope = { from: canonicalAddress(from), to: [...recipients], size: content.length, use8BitMime: true }
   const done = Promise.withResolvers<{ readonly reply: string; readonly refused: readonly Refused[] }>()

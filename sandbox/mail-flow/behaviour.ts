@@ -10,6 +10,8 @@ export interface MailFlowBehaviour {
   routingCountsAsRedirect: boolean
   /** (d) Whose mail the condition FromMemberOf looks at: all, or authenticated mail alone. */
   fromMemberOf: 'all' | 'authenticated'
+  /** Whether a client's certificate that is for servers alone counts: public authorities issue no other since May 2026. */
+  serverOnlyCertificates: 'taken' | 'refused'
 }
 
 export function defaultMailFlowBehaviour(): MailFlowBehaviour {
@@ -18,5 +20,6 @@ export function defaultMailFlowBehaviour(): MailFlowBehaviour {
     countsRoutedToAcceptedDomain: false,
     routingCountsAsRedirect: false,
     fromMemberOf: 'all',
+    serverOnlyCertificates: 'taken',
   }
 }

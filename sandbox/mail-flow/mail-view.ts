@@ -21,4 +21,14 @@ export interface EnvelopedMessage {
   readonly sender: string
   readonly recipients: readonly string[]
   readonly content: Uint8Array
+  /** By recipient in lower case, what its sender asked to be told. */
+  readonly notices?: ReadonlyMap<string, NoticeRequest>
+}
+
+/** RFC 3461 §4 */
+export interface NoticeRequest {
+  /** `NEVER`, or some of `SUCCESS`, `FAILURE`, `DELAY`; absent: as everybody. */
+  readonly notify?: readonly string[]
+  /** `rfc822;alice+2B@contoso.com`: whom the sender wrote to in truth. */
+  readonly originalRecipient?: string
 }

@@ -7,6 +7,7 @@ import type { MailView, Origin } from './mail-view.ts'
 import { partsOf } from './mime-parts.ts'
 import { domainOf, flagOf, listOf, textOf, withoutPrefix } from './object-properties.ts'
 import type { DeliverableRecipient } from './recipients.ts'
+import { remoteDomainOf } from './remote-domains.ts'
 
 /** What a rule looks at. */
 export interface Judged {
@@ -149,22 +150,12 @@ function isObjectInside(recipient: Recipient | undefined): boolean {
   return recipient !== undefined && recipient.recipientTypeDetails !== 'MailContact'
 }
 
-/** Of the remote domain that fits best; `InternalLegacy` makes one internal. */
+/** `InternalLegacy` makes one internal. */
 function isInternalRemoteDomain({ book, nowMs }: MailView, domain: string): boolean {
-  const fitting = book
-    .settings('RemoteDomain', nowMs)
-    .filter((each) => isDomainPattern(textOf(each, 'DomainName'), domain))
-    .toSorted((a, b) => textOf(b, 'DomainName').length - textOf(a, 'DomainName').length)[0]
+  const fitting = remoteDomainOf(book, domain, nowMs)
   return (
     fitting !== undefined && (flagOf(fitting, 'IsInternal') || textOf(fitting, 'AllowedOOFType') === 'InternalLegacy')
   )
-}
-
-/** `contoso.com`, `*.contoso.com` (and the domain itself), `*` */
-export function isDomainPattern(pattern: string, domain: string): boolean {
-  const wanted = pattern.toLowerCase()
-  if (!wanted.startsWith('*')) return wanted === domain
-  return wanted === '*' || wanted === `*.${domain}` || domain.endsWith(wanted.slice(1))
 }
 
 function mentioned(message: Message): readonly string[] {

@@ -9,7 +9,7 @@ import { domainOf, flagOf, listOf } from './object-properties.ts'
 import { resolveRecipients } from './recipients.ts'
 import type { DeliverableRecipient, RemoteRecipient } from './recipients.ts'
 import type { Ending } from './rule-actions.ts'
-import { isDomainPattern } from './rule-conditions.ts'
+import { isDomainPattern } from './remote-domains.ts'
 import { applyRules } from './transport-rules.ts'
 import type { Copy } from './transport-rules.ts'
 

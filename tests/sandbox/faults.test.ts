@@ -5,8 +5,9 @@ import fc from 'fast-check'
 import { Faults } from '../../sandbox/faults/faults.ts'
 import type { Fault, FaultPoint } from '../../sandbox/faults/faults.ts'
 
-const users: FaultPoint = { service: 'graph', tenantId: 'c', operation: 'GET /users' }
-const mailboxes: FaultPoint = { service: 'exchange', tenantId: 'c', operation: 'Get-Mailbox' }
+const users: FaultPoint = { service: 'graph', tenantId: 'c', operation: 'GET /users', isWrite: false }
+const mailboxes: FaultPoint = { service: 'exchange', tenantId: 'c', operation: 'Get-Mailbox', isWrite: false }
+const rule: FaultPoint = { ...mailboxes, operation: 'New-TransportRule', isWrite: true }
 
 function fault(more: Partial<Fault> = {}): Fault {
   return { when: 'before', effect: { kind: 'status', status: 503 }, ...more }
@@ -34,6 +35,13 @@ const ROWS: [why: string, faults: Fault[], calls: FaultPoint[], hits: (number | 
   ['of operations that begin alike', [fault({ operation: 'GET /us*' })], [mailboxes, users], [none, 0]],
   ['of all operations', [fault({ operation: '*' })], [mailboxes], [0]],
   [
+    'of what changes something',
+    [fault({ isWrite: true, nth: 2 })],
+    [rule, users, mailboxes, rule],
+    [none, none, none, 0],
+  ],
+  ['of what changes nothing', [fault({ isWrite: false })], [rule, mailboxes], [none, 0]],
+  [
     'counts matching calls only',
     [fault({ nth: 2, operation: 'GET /users' })],
     [users, mailboxes, users],
@@ -52,6 +60,19 @@ for (const [why, faults, calls, expected] of ROWS) {
     assert.deepEqual(hits(faults, calls), expected)
   })
 }
+
+test('who listens is told of every hit, and of nothing else', () => {
+  const faults = new Faults()
+  const told: [Fault, FaultPoint][] = []
+  const stop = faults.onHit((...hit) => told.push(hit))
+  const one = fault({ nth: 2, times: 2 })
+  faults.add(one)
+  for (const call of [users, rule]) faults.take(call)
+  assert.deepEqual(told, [[one, rule]])
+  stop()
+  faults.take(users)
+  assert.equal(told.length, 1)
+})
 
 test('none is left after clearing', () => {
   const faults = new Faults()
