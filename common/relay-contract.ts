@@ -186,6 +186,23 @@ export interface PushedSettings {
   /** ms; absent: any age will do. */
   readonly maxTableAgeMs?: number
   readonly postmaster?: string
+  /** Names of the project's relays beside their own: mail to a nonce there is theirs, and nobody has a mailbox there. */
+  readonly hosts?: readonly string[]
+  /** PEM of the authorities whose client certificates listeners believe, where the machine names none (SP-2); absent: the public ones. */
+  readonly clientTrust?: string
+}
+
+/** How many messages a relay hands over in one run of probes. */
+export const PROBES_IN_A_RUN = 20
+
+export interface PushedProbe {
+  /** The word in `X-Causeway-Probe` that the tenant's probe rule looks for. */
+  readonly nonce: string
+  /** Who gets the messages, and brings them back in this direction. */
+  readonly tenant: string
+  readonly direction: 'out' | 'in'
+  /** A name of the relays: recipients are `probe-<nonce>` there. */
+  readonly host: string
 }
 
 export interface PushedSecrets {
@@ -212,6 +229,8 @@ export interface PushedSecrets {
     readonly key: string
   }[]
   readonly nonces: readonly { readonly nonce: string; readonly until: string }[]
+  /** Runs of probes that are asked for: each relay hands the tenant PROBES_IN_A_RUN messages to one of `nonces`, and again later, until the run is named no more. Absent: none. */
+  readonly probes?: readonly PushedProbe[]
   /** R76: the same for all relays of the project. */
   readonly marker: {
     readonly token: string
@@ -258,7 +277,10 @@ export interface RelayEvent {
   readonly class: EventClass
   /** RFC 3339, UTC. */
   readonly time: string
-  /** Of messages the journal's word (accepted, delivered, deferred, failed, reported, …); of audit `refused` and so on. */
+  /**
+   * Of messages the journal's word (accepted, delivered, deferred, failed, reported, …); of audit `refused` and so on. Without a message of their own:
+   * `probe` with `nonce`, `maker` (relay that handed it over), `index`, `tenant`, `direction`, `verdict`, and `validation` with `nonce` (SP-11).
+   */
   readonly event: string
   readonly queueId?: string
   /** The journal's line without time, event and queueId: ids, codes, tags as privacy allows. At most 8 KiB. */

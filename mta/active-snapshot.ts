@@ -1,5 +1,7 @@
 // Everything of the project that decides what becomes of a message, as one value that never changes. A message pins the one in force when it
 // begins and uses it throughout, so that both halves of it always agree (RC-3). It comes from files, or is pushed by a control plane.
+import type { X509Certificate } from 'node:crypto'
+import type { PushedProbe } from '../common/relay-contract.ts'
 import type { MarkerKeys } from './marker-keys.ts'
 import type { RouteName } from './message-record.ts'
 import type { Nonce } from './nonces.ts'
@@ -20,6 +22,10 @@ export interface ProjectSettings {
   readonly tokens: ProofTokens
   readonly signing: SigningKeys
   readonly nonces: readonly Nonce[]
+  /** Runs of probes to be made; absent: none. */
+  readonly probes?: readonly PushedProbe[]
+  /** Names of the project's relays beside this one's own, lower case: nobody has a mailbox there. */
+  readonly hosts?: readonly string[]
   /** undefined: delivered mail is not marked, and no loop is seen but by its Received fields. */
   readonly marker: MarkerKeys | undefined
   /** addr-spec; undefined: no mail to the unqualified postmaster. */
@@ -32,6 +38,8 @@ export interface ProjectSettings {
   readonly serverTrust: Credentials['serverTrust']
   /** Shown by listeners beside those of the configuration; absent: there are none but those. */
   readonly listenerCertificates?: readonly Shown[]
+  /** Authorities of client certificates, where the configuration names none; absent: the public ones. */
+  readonly clientTrust?: readonly X509Certificate[]
   readonly tags: Tags
 }
 

@@ -47,7 +47,7 @@ export async function startEnrolledRelay(
     const running = await startWorker(withProjectOf(settings, enrolled.enrolment), {
       log,
       metrics,
-      pushed: { snapshot, events },
+      pushed: { relay: enrolled.enrolment.relay, snapshot, events },
     })
     worker = running
     link.start({

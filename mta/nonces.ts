@@ -12,7 +12,13 @@ const NONCE = /^[a-z0-9]{16,64}$/
 const MOST_NONCES = 1000
 
 /** What the local part of such a recipient begins with. */
-const PREFIXES = ['connector-validation-', 'probe-']
+const PREFIXES = { validation: 'connector-validation-', probe: 'probe-' } as const
+
+/** Mail to a nonce, and what for. */
+export interface NamedNonce {
+  readonly kind: keyof typeof PREFIXES
+  readonly nonce: string
+}
 
 /** @throws SettingsFault */
 export function loadNonces(file: string): readonly Nonce[] {
@@ -40,19 +46,28 @@ export function parseNonces(file: string, nonces: unknown): readonly Nonce[] {
 }
 
 /**
- * Whether mail to this address is to be answered and delivered nowhere.
+ * The nonce that an address names: mail to it is to be answered and delivered nowhere. undefined: it is ordinary mail.
  *
  * @param address  forward-path as received
- * @param name  ours
+ * @param names  ours, lower case; undefined: that the address is ours is known
  * @param now  ms since the epoch
  */
-export function isNonceRecipient(address: string, name: string, nonces: readonly Nonce[], now: number): boolean {
+export function nonceOf(
+  address: string,
+  names: readonly string[] | undefined,
+  nonces: readonly Nonce[],
+  now: number,
+): NamedNonce | undefined {
   const at = address.lastIndexOf('@')
-  if (at === -1 || address.slice(at + 1).toLowerCase() !== name.toLowerCase()) return false
+  if (at === -1 || names?.includes(address.slice(at + 1).toLowerCase()) === false) return undefined
   const local = address.slice(0, at).toLowerCase()
-  const prefix = PREFIXES.find((text) => local.startsWith(text))
-  if (prefix === undefined) return false
-  return nonces.some(({ nonce, until }) => nonce === local.slice(prefix.length) && now < until)
+  for (const kind of ['validation', 'probe'] as const) {
+    const prefix = PREFIXES[kind]
+    if (!local.startsWith(prefix)) continue
+    const found = nonces.find(({ nonce, until }) => nonce === local.slice(prefix.length) && now < until)
+    return found && { kind, nonce: found.nonce }
+  }
+  return undefined
 }
 
 function parseJson(file: string): Record<string, unknown> {

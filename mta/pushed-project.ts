@@ -68,12 +68,17 @@ function projectOf(settings: ReadSettings, secrets: ReadSecrets): ProjectSetting
     tokens: tokensOf(settings, secrets),
     signing: signingOf(settings, secrets),
     nonces: parseNonces('secrets', secrets.nonces),
+    ...(secrets.probes.length === 0 ? {} : { probes: probesOf(settings, secrets) }),
+    ...(settings.hosts.length === 0 ? {} : { hosts: settings.hosts }),
     marker,
     postmaster,
     allow,
     routes: Object.fromEntries(hosts.map(({ id, smartHost }) => [tenantRoute(id), hostOf(smartHost)])),
     tenantCertificates: certificatesOf(settings, secrets),
     listenerCertificates: listenersOf(secrets),
+    ...(settings.clientTrust === undefined
+      ? {}
+      : { clientTrust: parseAuthorities('settings: clientTrust', settings.clientTrust) }),
     serverTrust: new Map(hosts.flatMap(({ id, smartHost }) => trustOf(id, smartHost))),
     tags: tagsOf(privacy, marker.secret),
   }
@@ -123,6 +128,20 @@ function listenersOf({ listenerCertificates }: ReadSecrets): Shown[] {
       throw fault(place, 'can not be shown in a TLS handshake', cause)
     }
   })
+}
+
+/** Two directions of more tenants than a project has. */
+const MOST_PROBES = 100
+
+/** Each has its nonce, or its mail would be ordinary mail. */
+function probesOf({ tenants }: ReadSettings, { probes, nonces }: ReadSecrets): ReadSecrets['probes'] {
+  if (probes.length > MOST_PROBES) throw fault('secrets: probes', `must be at most ${MOST_PROBES}`)
+  const known = new Set(parseNonces('secrets', nonces).map(({ nonce }) => nonce))
+  for (const [index, { tenant, nonce }] of probes.entries()) {
+    mustBeTenant('probes', tenant, tenants)
+    if (!known.has(nonce)) throw fault(`secrets: probes[${index}]`, 'its nonce is none of `nonces`')
+  }
+  return probes
 }
 
 function mustBeTenant(list: string, id: string, tenants: ReadSettings['tenants']): void {

@@ -6,7 +6,7 @@ import type { Policy } from '../rewrite-rules/index.ts'
 import { PRIVACY_LEVELS } from './privacy.ts'
 import { integer, oneOf, parsed } from './settings-forms.ts'
 import { SettingsFault } from './settings-fault.ts'
-import { mailAddress, range } from './settings-parts.ts'
+import { hostName, mailAddress, range } from './settings-parts.ts'
 import { FAULTY, list, optional, readSettingsValue, required, section } from './settings-reader.ts'
 import type { Form } from './settings-reader.ts'
 import { proof, pushedTenants } from './settings-routes.ts'
@@ -47,6 +47,8 @@ const settingsForm = section({
   privacy: required(oneOf(...PRIVACY_LEVELS), WHY),
   maxTableAgeMs: optional<number | undefined>(integer(60_000, 3650 * DAY_MS), undefined, WHY),
   postmaster: optional<string | undefined>(mailAddress, undefined, WHY),
+  hosts: optional<readonly string[]>(list(hostName), [], WHY),
+  clientTrust: optional<string | undefined>(text, undefined, WHY),
 })
 type KeyName = typeof keyName extends Form<infer T> ? T : never
 export type ReadSettings = typeof settingsForm extends Form<infer T> ? T : never
@@ -60,6 +62,14 @@ const listenerCertificate = section({
   key: required(text, WHY),
 })
 type ListenerCertificate = typeof listenerCertificate extends Form<infer T> ? T : never
+
+const probe = section({
+  nonce: required(text, WHY),
+  tenant: required(text, WHY),
+  direction: required(oneOf('out', 'in'), WHY),
+  host: required(hostName, WHY),
+})
+type Probe = typeof probe extends Form<infer T> ? T : never
 
 const secretsForm = section({
   format: required(oneOf(SECRETS_FORMAT), WHY),
@@ -81,6 +91,7 @@ const secretsForm = section({
   ),
   listenerCertificates: optional<readonly ListenerCertificate[]>(list(listenerCertificate), [], WHY),
   nonces: required(anything, WHY),
+  probes: optional<readonly Probe[]>(list(probe), [], WHY),
   marker: required(anything, WHY),
 })
 export type ReadSecrets = typeof secretsForm extends Form<infer T> ? T : never

@@ -224,13 +224,13 @@ const relaySettings = section({
   certificates: optional(
     list(keyPair),
     [],
-    'What listeners with `tls: starttls` show. The first is for clients that name no server, or another. Read again on SIGHUP.',
+    'What listeners with `tls: starttls` show. The first is for clients that name no server, or another. Read again on SIGHUP. With `controlPlane` none are needed here: those that it pushes are shown, and until then STARTTLS is answered 454 and the relay is not ready.',
   ),
   clientTrust: optional<{ readonly file: string } | undefined>(
     fileOf('PEM: the certificates of the authorities that are believed.'),
     undefined,
     'Whose client certificates are believed (SP-2). Read again on SIGHUP.',
-    'the public authorities that Node ships',
+    'those that `controlPlane` pushes, or else the public authorities that Node ships',
   ),
   requireTls: optional(
     parsedBoolean,

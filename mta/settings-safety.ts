@@ -60,13 +60,16 @@ function mxParts(settings: WrittenSettings): UnsafePart[] {
 }
 
 function listenerParts(settings: WrittenSettings): UnsafePart[] {
-  const { listeners, certificates, requireTls } = settings
+  const { listeners, certificates, requireTls, controlPlane } = settings
   const hasTenants = knowsTenants(settings)
   return listeners.flatMap((listener, index): UnsafePart[] => {
     const at = (key: string, rule: string): UnsafePart => ({ keys: ['listeners', index, key], rule })
     const isOutside = !isLoopback(listener.address)
     return [
-      ...(listener.tls === 'starttls' && certificates.length === 0 ? [at('tls', 'needs `certificates`')] : []),
+      // A control plane pushes them; until then STARTTLS is answered 454.
+      ...(listener.tls === 'starttls' && certificates.length === 0 && controlPlane === undefined
+        ? [at('tls', 'needs `certificates`')]
+        : []),
       ...(isOutside && !hasTenants
         ? [
             at(

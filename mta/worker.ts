@@ -18,7 +18,7 @@ import { certificateMetrics } from './certificate-metrics.ts'
 import { certificatesInUse, CurrentCredentials, offeredCertificates } from './credentials.ts'
 import type { Credentials } from './credentials.ts'
 import { deliveryEvent } from './delivery-event.ts'
-import { refusedLine } from './events/event-line.ts'
+import { nonceMailLine, refusedLine } from './events/event-line.ts'
 import { mayWantVerification } from './inbound/attestation.ts'
 import type { VerifierOf } from './inbound/attestation.ts'
 import { ConnectionSlots } from './inbound/connection-slots.ts'
@@ -28,12 +28,14 @@ import { startListener } from './inbound/listener.ts'
 import type { Listener } from './inbound/listener.ts'
 import { processMemoryUse } from './inbound/memory-use.ts'
 import { ProbeRate } from './inbound/probe.ts'
+import type { NonceMail } from './inbound/probe.ts'
 import { openJournal } from './journal/open-journal.ts'
 import { CurrentTable } from './mapping/current-table.ts'
 import { loadMarkerKeys } from './marker-keys.ts'
 import { createOutbound } from './outbound/deliver.ts'
 import { hostPort } from './outbound/route.ts'
 import { startMxDelivery } from './outbound/mx-delivery.ts'
+import { ProbeRuns } from './probe-runs.ts'
 import { newQueueId } from './queue-id.ts'
 import { Queue } from './queue/queue.ts'
 import type { Settings } from './settings.ts'
@@ -61,6 +63,8 @@ export interface RunningWorker {
 
 /** One of several processes of a relay: the primary takes the connections and answers monitoring. */
 export interface WorkerPart {
+  /** The first one does what one does for all. */
+  readonly worker: number
   /** Its own part of the spool. */
   readonly spoolDirectory: string
   /** false: it delivers what its spool holds and takes nothing. */
@@ -78,6 +82,8 @@ export interface WorkerDeps {
 
 /** The project as a control plane pushes it, and who hears of what happens to mail. */
 export interface PushedProject {
+  /** Id of the relay. */
+  readonly relay: string
   readonly snapshot: CurrentSnapshot & {
     /** Awaits `run` now, where there are settings, and before any others are in force. */
     prepare(run: (settings: ProjectSettings) => Promise<void>): Promise<void>
@@ -157,6 +163,14 @@ export async function startWorker(
         every,
       }))
     if (mx !== undefined) opened.defer(() => mx.close())
+    const outbound = createOutbound({
+      name: settings.name,
+      limits: settings.limits,
+      credentials: outboundCredentials,
+      ...(mx === undefined ? {} : { mx: mx.deps }),
+      monotonicMs: monotonic,
+      metrics,
+    })
     const queue = new Queue({
       spool,
       settings: {
@@ -165,14 +179,7 @@ export async function startWorker(
         limits: settings.limits,
         retry: settings.retry,
       },
-      outbound: createOutbound({
-        name: settings.name,
-        limits: settings.limits,
-        credentials: outboundCredentials,
-        ...(mx === undefined ? {} : { mx: mx.deps }),
-        monotonicMs: monotonic,
-        metrics,
-      }),
+      outbound,
       makeReport: (message, recipients, willRetryUntil) =>
         makeReport(
           message,
@@ -215,6 +222,17 @@ export async function startWorker(
       verifierOf ??= await loadVerifier(settings, now)
     }
     await (pushed === undefined ? loadWhatVerifies(snapshot.settings()) : pushed.snapshot.prepare(loadWhatVerifies))
+    // Asked at each handshake: sessions that run go on with what they began with.
+    const shownByListeners = () => {
+      const { certificates: own, clientTrust } = credentials.get()
+      const project = snapshot.settings()
+      return {
+        // The machine's own word comes first.
+        clientTrust: settings.clientTrust === undefined ? (project?.clientTrust ?? clientTrust) : clientTrust,
+        certificates: offeredCertificates(own, project?.listenerCertificates ?? [], settings.name),
+      }
+    }
+    const needsCertificate = listenerSettings.some(({ tls }) => tls === 'starttls')
     const listeners: Listener[] = []
     let isStopping = false
     const readiness = (): Readiness => {
@@ -225,6 +243,9 @@ export async function startWorker(
         ...(isStopping ? ['the relay is stopping'] : []),
         ...(listeners.length < listenerSettings.length ? ['the listeners are not open yet'] : []),
         ...(version === undefined ? [trouble ?? 'no mapping table yet'] : []),
+        ...(needsCertificate && shownByListeners().certificates.length === 0
+          ? ['no certificate for its listeners yet']
+          : []),
         ...(snapshot.isDraining ? ['the control plane has it drained'] : []),
         ...(noRoom === undefined ? [] : [noRoom]),
       ]
@@ -252,11 +273,32 @@ export async function startWorker(
     opened.defer(() => control.close())
 
     startQueue(queue, snapshot)
-    // Asked at each handshake: sessions that run go on with what they began with.
-    const shownByListeners = () => {
-      const { certificates: own, clientTrust } = credentials.get()
-      const pushedOnes = snapshot.settings()?.listenerCertificates ?? []
-      return { clientTrust, certificates: offeredCertificates(own, pushedOnes, settings.name) }
+    // Of several processes one makes the probes; any of them may take them back.
+    const probeRuns =
+      pushed === undefined || (part?.worker ?? 1) > 1
+        ? undefined
+        : new ProbeRuns({
+            relay: pushed.relay,
+            outbound,
+            log,
+            now,
+            timer(run, delayMs) {
+              const timer = setTimeout(run, delayMs)
+              return () => clearTimeout(timer)
+            },
+          })
+    if (probeRuns !== undefined) snapshot.onSettings((project) => probeRuns.follow(project))
+    const nonceMail = (mail: NonceMail): void => {
+      if (mail.kind === 'validation') {
+        pushed?.events.message(nonceMailLine(now(), 'validation', { nonce: mail.nonce }))
+        return
+      }
+      const { run, name, verdict } = mail
+      const { nonce, tenant, direction } = run
+      if (verdict === 'expected') probeRuns?.cameBack(nonce, name.relay, name.index)
+      pushed?.events.message(
+        nonceMailLine(now(), 'probe', { nonce, maker: name.relay, index: name.index, tenant, direction, verdict }),
+      )
     }
     for (const listener of listenerSettings) {
       listeners.push(
@@ -273,6 +315,7 @@ export async function startWorker(
           verifierOf: () => verifierOf,
           hasMx: settings.mx !== undefined,
           probeRate,
+          nonceMail,
           ...(pushed === undefined
             ? {}
             : {
@@ -332,7 +375,9 @@ export async function startWorker(
         isStopping = true
         log.info(part === undefined ? 'relay.stopping' : 'worker.stopping')
         const deadline = AbortSignal.timeout(graceMs)
-        await Promise.all(listeners.map((listener) => listener.close(graceMs)))
+        // A probe that its server lets wait is waited for no longer than mail is.
+        deadline.addEventListener('abort', () => outbound.abort(), { once: true })
+        await Promise.all([...listeners.map((listener) => listener.close(graceMs)), probeRuns?.close()])
         await queue.drain(deadline)
         await opened.disposeAsync()
         log.info(part === undefined ? 'relay.stopped' : 'worker.stopped')

@@ -43,6 +43,15 @@ export function refusedLine(nowMs: number, address: string, reason: string): str
   return `${JSON.stringify({ time: new Date(nowMs).toISOString(), event: 'client.refused', address, reason })}\n`
 }
 
+/** A probe that came back, or validation mail (SP-11), as a line. */
+export function nonceMailLine(
+  nowMs: number,
+  event: 'probe' | 'validation',
+  fields: Readonly<Record<string, string | number>>,
+): string {
+  return `${JSON.stringify({ time: new Date(nowMs).toISOString(), event, ...fields })}\n`
+}
+
 /** undefined for what is no whole line: the last one before a crash may be torn. */
 export function eventOf(eventClass: EventClass, buffered: string): RelayEvent | undefined {
   let value: unknown

@@ -8,7 +8,7 @@ import type { ListenerPeers, RelayPeers } from './admission.ts'
 import type { ConnectionSlots, SlotRefusal } from './connection-slots.ts'
 import { newQueueId } from '../queue-id.ts'
 import { ProbeReception } from './probe.ts'
-import type { ProbeRate } from './probe.ts'
+import type { NonceMail, ProbeRate } from './probe.ts'
 import { KnownChains } from './known-chains.ts'
 import { Reception } from './receive.ts'
 import type { ReceiveDeps } from './receive.ts'
@@ -36,6 +36,8 @@ export interface ListenerDeps extends ReceiveDeps, RelayPeers {
   /** Told once an hour of each peer that is refused, for whoever audits (SP-9). */
   readonly refused?: (address: string, reason: string) => void
   readonly probeRate: ProbeRate
+  /** Told of validation mail and of probes that relays made. */
+  readonly nonceMail?: (mail: NonceMail) => void
   /** One for all listeners of a relay: the limits are the relay's. */
   readonly slots: ConnectionSlots
   /** ms of a clock that never goes back */
@@ -143,14 +145,22 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
     }
   }
 
-  const probeDeps = { log, rate: deps.probeRate, monotonic: deps.monotonic, taken: () => metrics.probes.inc() }
+  const probeDeps = {
+    log,
+    rate: deps.probeRate,
+    monotonic: deps.monotonic,
+    now: deps.now,
+    taken: () => metrics.probes.inc(),
+    noted: (mail: NonceMail) => deps.nonceMail?.(mail),
+  }
 
   const sessionDeps: Omit<SessionDeps, 'closed' | 'replied' | 'handshaken'> = {
     name: deps.name,
     limits,
     spool: deps.spool,
-    recipientRules: (peer, { postmaster, tenants, nonces, table, policy }) => ({
+    recipientRules: (peer, { postmaster, tenants, nonces, table, policy, hosts = [] }) => ({
       name: deps.name,
+      hosts,
       postmaster,
       tenants,
       direction,
@@ -166,10 +176,11 @@ export async function startListener(listener: ListenerAddress, deps: ListenerDep
     isDraining: () => deps.snapshot.isDraining,
     receive: (transaction: Transaction, client: Client, pinned: ActiveSnapshot) =>
       transaction.isProbe
-        ? new ProbeReception(probeDeps, transaction, client, newQueueId(deps.now()))
+        ? new ProbeReception(probeDeps, pinned, transaction, client, newQueueId(deps.now()))
         : new Reception(deps, pinned, transaction, client),
     isStressed: () => slots.isStressed,
     offersTls,
+    hasCertificate: () => deps.credentials.get().certificates.length > 0,
     admit(address, tls) {
       const certificates = tls && knownChains.certificatesOf(tls)
       const trust = deps.credentials.get().clientTrust

@@ -1,7 +1,7 @@
 // Who a message may be for, as far as RCPT alone tells it; what only the header decides is judged again when the header is there.
 // (SP-5, SP-11) Pure.
 import type { AddressMap, Direction } from '../../rewrite-rules/index.ts'
-import { isNonceRecipient } from '../nonces.ts'
+import { nonceOf } from '../nonces.ts'
 import type { Nonce } from '../nonces.ts'
 import type { Tenants } from '../tenants.ts'
 import { formatMailbox } from './address-grammar.ts'
@@ -12,6 +12,8 @@ import type { Reply } from './replies.ts'
 export interface RecipientRules {
   /** Ours; nobody has a mailbox there. */
   readonly name: string
+  /** Names of the project's relays beside it, lower case; nobody has one there either, but where a tenant has that domain too. */
+  readonly hosts: readonly string[]
   /** addr-spec; who gets mail to the unqualified name (RFC 5321 §4.5.1). undefined: nobody */
   readonly postmaster: string | undefined
   /** undefined: the two-route configuration, where nobody is refused. */
@@ -41,9 +43,10 @@ export function judgeRecipient(mailbox: Mailbox, reversePath: string, rules: Rec
       : { kind: 'taken', path: rules.postmaster, isProbe: false }
   }
   const path = formatMailbox(mailbox)
-  if (isNonceRecipient(path, rules.name, rules.nonces, rules.now)) return { kind: 'taken', path, isProbe: true }
+  if (nonceOf(path, [rules.name.toLowerCase(), ...rules.hosts], rules.nonces, rules.now) !== undefined)
+    return { kind: 'taken', path, isProbe: true }
   if (rules.tenants === undefined || rules.isLocal) return { kind: 'taken', path, isProbe: false }
-  if (isNowhere(mailbox.domain, rules.name)) return refused(REPLIES.mayNotRelay)
+  if (isNowhere(mailbox.domain, rules)) return refused(REPLIES.mayNotRelay)
   const { direction, tenants } = rules
   if (direction === 'out' && !mayBeSender(reversePath, tenants)) return refused(REPLIES.senderNotOurs)
   if (direction === 'in' && rules.map !== undefined) {
@@ -57,12 +60,13 @@ export function mayBeSender(reversePath: string, tenants: Tenants): boolean {
   return reversePath === '' || tenants.ownerOfAddress(reversePath) !== undefined
 }
 
-/** A literal, this machine, or the relay itself: no mail is for there. */
-function isNowhere(domain: string, name: string): boolean {
+/** A literal, this machine, or the relays themselves: no mail is for there. */
+function isNowhere(domain: string, { name, hosts, tenants }: RecipientRules): boolean {
   const lower = domain.toLowerCase()
   return (
     domain.startsWith('[') ||
     lower === name.toLowerCase() ||
+    (hosts.includes(lower) && tenants?.ownerOf(lower) === undefined) ||
     lower === 'localhost' ||
     lower.endsWith('.localhost') ||
     lower === 'localhost.localdomain'

@@ -52,6 +52,8 @@ export const REPLIES = {
   // ---- TLS ----
   startTls: reply('start-tls', 220, '2.0.0', 'Ready to start TLS'),
   alreadySecure: reply('already-secure', 503, '5.5.1', 'TLS is on already'),
+  /** RFC 3207 §4. */
+  tlsNotYet: reply('no-certificate', 454, '4.7.0', 'TLS not available due to temporary reason'),
   tlsFirst: peerRefusal(reply('tls-first', 530, '5.7.0', 'Must issue a STARTTLS command first')),
 
   // ---- the session ----

@@ -36,6 +36,8 @@ export interface SessionDeps {
   readonly receive: (transaction: Transaction, client: Client, pinned: ActiveSnapshot) => Receiving
   readonly isStressed: () => boolean
   readonly offersTls: boolean
+  /** Asked at each STARTTLS: until one was pushed a relay may have no certificate. */
+  readonly hasCertificate: () => boolean
   /** Whether the client may send mail; `tls`: undefined in cleartext. */
   readonly admit: (address: string, tls: TlsState | undefined) => PeerVerdict
   readonly handshaken: (handshake: Handshake) => void
@@ -210,7 +212,7 @@ export class Session implements Dialogue {
   #judgeStartTls(line: string): Reply {
     if (hasArguments(line, 'STARTTLS')) return REPLIES.badSyntax
     if (this.#tls !== undefined) return REPLIES.alreadySecure
-    if (this.#deps.offersTls) return REPLIES.startTls
+    if (this.#deps.offersTls) return this.#deps.hasCertificate() ? REPLIES.startTls : REPLIES.tlsNotYet
     this.#junk++
     return REPLIES.notImplemented
   }

@@ -49,6 +49,7 @@ export function mailLine(at: number, event: MailEvent, tags: Tags): string {
     event: 'accepted',
     queueId: record.queueId,
     direction: record.direction,
+    ...(record.tenant === undefined ? {} : { tenant: record.tenant }),
     client,
     ...(messageId === '' ? {} : { messageId: tags.messageId(messageId) }),
     // As its sender wrote them: that is what he asks with. The attempts name what they became.

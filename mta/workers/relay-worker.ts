@@ -142,7 +142,11 @@ async function startPushed(
         return message satisfies never
     }
   })
-  return startWorker(withProjectOf(settings, kept.enrolment), { ...deps, log, pushed: { snapshot, events: told } })
+  return startWorker(withProjectOf(settings, kept.enrolment), {
+    ...deps,
+    log,
+    pushed: { relay: kept.enrolment.relay, snapshot, events: told },
+  })
 }
 
 function endWhenDrained(worker: RunningWorker): void {

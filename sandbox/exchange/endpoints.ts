@@ -88,7 +88,12 @@ async function answerTo(
     const invokePath = `/adminapi/${target.version}/${target.tenant}/InvokeCommand`
     if (target.resource === '$batch') {
       const goesOn = /odata\.continue-on-error/i.test(headerOf(request, 'prefer') ?? '')
-      const fault = services.faults.take({ service: 'exchange', tenantId: tenant.id, operation: '$batch', isWrite: false })
+      const fault = services.faults.take({
+        service: 'exchange',
+        tenantId: tenant.id,
+        operation: '$batch',
+        isWrite: false,
+      })
       return await underFault(fault, () => runBatch(exchange, body, invokePath, goesOn))
     }
     const headers = (name: string) => headerOf(request, name)

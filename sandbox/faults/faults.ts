@@ -30,6 +30,8 @@ export interface Fault {
   readonly tenantId?: string
   /** Exact name (`GET /users`, `Get-Mailbox`), or a beginning with `*` after it; default: all. In any case of letters. */
   readonly operation?: string
+  /** Calls that change something, or that don't; default: both. */
+  readonly isWrite?: boolean
   /** From which of the matching calls on, counted from when the fault was added; default 1, the next. */
   readonly nth?: number
   /** How many of them; default 1. */
@@ -43,6 +45,7 @@ export interface FaultPoint {
   readonly service: Service
   readonly tenantId: string
   readonly operation: string
+  readonly isWrite: boolean
 }
 
 interface Waiting {
@@ -51,6 +54,7 @@ interface Waiting {
 }
 
 export class Faults {
+  readonly #listeners = new Set<(fault: Fault, at: FaultPoint) => void>()
   #waiting: Waiting[] = []
 
   /** @throws RangeError when it counts from before the first or hits nothing */
@@ -63,6 +67,12 @@ export class Faults {
 
   clear(): void {
     this.#waiting = []
+  }
+
+  /** Told of every hit, before its effect. @returns ends it */
+  onHit(listener: (fault: Fault, at: FaultPoint) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** Counts this call for every fault that it matches; the oldest that is due hits it. */
@@ -78,13 +88,15 @@ export class Faults {
       if (isDue) hit = fault
     }
     this.#waiting = this.#waiting.filter(({ fault, seen }) => seen < (fault.nth ?? 1) + (fault.times ?? 1) - 1)
+    if (hit !== undefined) for (const listener of this.#listeners) listener(hit, at)
     return hit
   }
 }
 
-function isAbout({ service, tenantId, operation }: Fault, at: FaultPoint): boolean {
+function isAbout({ service, tenantId, operation, isWrite }: Fault, at: FaultPoint): boolean {
   return (
     (service === undefined || service === at.service) &&
+    (isWrite === undefined || isWrite === at.isWrite) &&
     (tenantId === undefined || tenantId === at.tenantId) &&
     (operation === undefined || isNamed(operation.toLowerCase(), at.operation.toLowerCase()))
   )

@@ -46,7 +46,8 @@ export async function answerRequest(asked: Asked): Promise<GraphAnswer> {
     return refused(asked, faultOf(violations))
   }
   services.record.use('graph', operation.name, operation.status, operation.isWrite, caller.tenantId)
-  const fault = services.faults.take({ service: 'graph', tenantId: caller.tenantId, operation: operation.name })
+  const { name, isWrite } = operation
+  const fault = services.faults.take({ service: 'graph', tenantId: caller.tenantId, operation: name, isWrite })
   const answer = await faultyAnswer(fault, () => operate(asked, operation, violations, link?.payload))
   return checked(asked, operation, answer, fault)
 }

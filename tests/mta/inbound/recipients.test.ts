@@ -16,6 +16,7 @@ const map = compileTable(EXAMPLE_TABLE).withPolicy(DEFAULT_POLICY)
 const NONCE = '0123456789abcdef'
 const rules: RecipientRules = {
   name: 'relay.example',
+  hosts: ['out.relay.example', 'fabrikam.com'],
   postmaster: undefined,
   tenants,
   direction: 'out',
@@ -78,6 +79,10 @@ const anywhere: [path: string, answer: string, why: string][] = [
     'SP-11, in any case',
   ],
   [`probe-${NONCE}0@relay.example`, 'relay-denied', 'SP-11: another nonce'],
+  [`probe-${NONCE}@OUT.relay.example`, `probe probe-${NONCE}@OUT.relay.example`, 'SP-11: another name of the relays'],
+  [`probe-${NONCE}@fabrikam.com`, `probe probe-${NONCE}@fabrikam.com`, 'SP-11: one that a tenant has as well'],
+  ['dana@out.relay.example', 'relay-denied', 'nobody has a mailbox at a relay'],
+  ['dana@fabrikam.com', 'dana@fabrikam.com', 'but in a domain of a tenant'],
   [`${NONCE}@relay.example`, 'relay-denied', 'SP-11: no prefix'],
   [`probe-${NONCE}@relay.example.net`, `probe-${NONCE}@relay.example.net`, 'SP-11: another host is ordinary mail'],
 ]

@@ -19,6 +19,7 @@ function rcpt(text: string): RcptArguments {
 
 const rules = (postmaster?: string): RecipientRules => ({
   name: 'relay.example',
+  hosts: [],
   postmaster,
   tenants: undefined,
   direction: 'out',

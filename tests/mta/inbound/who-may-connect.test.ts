@@ -18,6 +18,7 @@ test('every refusal of a client is told, with its reply', () => {
   const all = [
     REPLIES.addressRefused,
     REPLIES.tlsFirst,
+    REPLIES.tlsNotYet,
     ...[...CERTIFICATE_REFUSALS, 'unknown' as const].map(certificateRefusal),
   ]
   assert.deepEqual(reasonsOf(refusals), all.map(({ reason }) => reason).toSorted())
