@@ -104,6 +104,38 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
     },
     sooner: { key_sealed: 'until the certificate is retired' },
   },
+  coexistence_event: {
+    retention: PROJECT,
+    columns: {
+      metadata:
+        'organisation_id project_id sequence switch event from_state to_state actor cause operation_id created_at',
+    },
+  },
+  coexistence_object: {
+    retention: 'until it is gone from the tenant, or as it was',
+    columns: {
+      metadata: 'organisation_id project_id tenant_id noun object_key name ownership object_guid written_at',
+      PII: 'written intended before',
+    },
+  },
+  coexistence_switch: {
+    retention: PROJECT,
+    columns: {
+      metadata:
+        'organisation_id project_id state since free_busy free_busy_state free_busy_since step waiting_for confirms_drift operation_id baseline_operation_id marks runner observed_at looked_revision version author changed_at problems drift setting',
+      PII: 'proof',
+    },
+  },
+  coexistence_evidence: {
+    retention: 'until its run has ended',
+    columns: { metadata: 'organisation_id project_id nonce maker index relay_id verdict seen_at' },
+  },
+  coexistence_run: {
+    retention: 'until the switch has no use for it any more',
+    columns: {
+      metadata: 'organisation_id project_id nonce kind tenant_id direction host nonce_id started_at expires_at',
+    },
+  },
   collection: {
     retention: PROJECT,
     columns: { metadata: 'organisation_id project_id id name name_key version created_by created_at' },
@@ -349,7 +381,7 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
     retention: PROJECT,
     columns: {
       metadata:
-        'organisation_id id name description shows_titles settings version mapping_revision settings_version snapshot_version created_at created_by deletion_requested_at deletion_requested_by deletion_forced_by deletion_started_at deletion_steps',
+        'organisation_id id name description shows_titles settings version mapping_revision held_revision held_since settings_version snapshot_version created_at created_by deletion_requested_at deletion_requested_by deletion_forced_by deletion_started_at deletion_steps',
     },
   },
   project_key: {

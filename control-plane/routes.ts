@@ -39,6 +39,8 @@ import { certificateRoutes } from './projects/certificate-routes.ts'
 import { deletionRoutes } from './projects/deletion-routes.ts'
 import { projectRoutes } from './projects/project-routes.ts'
 import { relayCertificateRoutes } from './certificates/certificate-routes.ts'
+import { coexistenceRoutes } from './coexistence/coexistence-routes.ts'
+import { createDns } from './coexistence/published-records.ts'
 import { createResolveTxt } from './relays/check-dkim-record.ts'
 import { dkimKeyRoutes } from './relays/dkim-key-routes.ts'
 import { enrolmentRoutes } from './relays/enrolment-routes.ts'
@@ -140,6 +142,7 @@ export function allRoutes(deps: RoutesDeps): AnyRoute[] {
     ...keyRoutes(),
     ...dkimKeyRoutes({ sealer, resolveTxt: createResolveTxt(settings.dnsServers) }),
     ...relayCertificateRoutes({ sealer }),
+    ...coexistenceRoutes({ ...connecting, now, dns: createDns(settings.dnsServers) }),
     ...messageRoutes({ sealer }),
     ...personRoutes({ db, sealer }),
     ...webhookRoutes({ sealer, rules: addressRules(settings.outboundAllow) }),

@@ -13,6 +13,9 @@ import { checkpointPost } from './audit/checkpoint-post.ts'
 import type { CheckpointStorage } from './audit/checkpoint-storage.ts'
 import { auditCheckpointJob, auditReconciler } from './audit/checkpoint-job.ts'
 import { VERIFY_EVERY_MS, verifyChainJob } from './audit/verify-chain.ts'
+import { createGateKeeper } from './coexistence/gate-keeper.ts'
+import { heldTableReconciler } from './coexistence/end-holds.ts'
+import { coexistenceReconciler, reconcileCoexistenceJob } from './coexistence/reconcile-job.ts'
 import { withScope } from './db/database.ts'
 import { discover } from './discovery/discover.ts'
 import type { DiscoverDeps } from './discovery/discover.ts'
@@ -161,6 +164,10 @@ function jobHandlers(services: Services, watch: CancelWatch): JobHandlers {
   return {
     'audit.checkpoint': auditCheckpointJob({ db, sealer, now, storages: checkpointStorages(settings) }),
     'audit.verify': verifyChainJob({ db, log, now }),
+    'coexistence.reconcile': reconcileCoexistenceJob(
+      { ...connecting, gates: createGateKeeper({ now }) },
+      { watch, monotonicMs },
+    ),
     'keys.rewrap': rewrapJob({ keys, columns: ALL_SEALED_COLUMNS, log, operations: { watch, monotonicMs } }),
     'mapping.import': operationJob((context) => applyImport(context, { db, now }), { watch, monotonicMs }),
     'matching.run': operationJob((context) => runMatching(context, { db, now }), { watch, monotonicMs }),
@@ -268,6 +275,8 @@ function reconcilers({ settings, database, sealer, keys, log, now }: Services): 
     rewrapReconciler(keys),
     expiryAlarms({ log, now: keys.now }),
     checkTenantReconciler(),
+    coexistenceReconciler(),
+    heldTableReconciler(now),
     findingsReconciler(),
     { name: 'discoveries.orphans', reconcile: async () => void (await endOrphans(db)) },
     { name: 'projects.deletion', reconcile: () => requestDueProjectDeletions(db, now()) },

@@ -1,10 +1,10 @@
-// What has to be made, filled, changed and enabled, in the order in which mail is never worse than before: groups, the way in, the way out, rules that do
+// What has to be made, filled, changed and enabled, in the order in which mail is never worse than before: leavers, groups, the way in, the way out, rules that do
 // nothing yet, probes, and last the rules themselves. Pure. (coexistence.md §1.3, §2.1)
 import type { TenantId } from '../ids.ts'
 import { callOn, createSteps, isOnlySet, markParameter, setStep, stepOf } from './calls.ts'
 import { isList, listMinus, specHash } from './equality.ts'
 import { isProbe } from './names.ts'
-import { gateIf, isRouting, rank } from './planning.ts'
+import { gateIf, isLeftOff, isRouting, rank } from './planning.ts'
 import type { Found, LedgerObject, PlanOptions, Problem } from './planning.ts'
 import { moveRules, priorityOf, rulePlace } from './rule-order.ts'
 import { isSameValue } from './settable.ts'
@@ -53,7 +53,7 @@ export function build(
       continue
     }
     if (seen === undefined) {
-      if (object.ownership === 'changed') {
+      if (object.ownership === 'changed' || isLeftOff(each, options.isDriftConfirmed)) {
         problem('drift')
         continue
       }
@@ -76,8 +76,7 @@ export function build(
       leavers.push(...listMinus(there, object.members).map((member) => memberStep(each, member, 'Remove')))
     }
     if (object.isEnabled === true && seen?.isEnabled !== true) {
-      const disabledByOthers = each.ledger?.written['State'] === 'Enabled' && seen !== undefined
-      if (disabledByOthers && !options.isDriftConfirmed && each.ledger?.intended?.['State'] !== 'Disabled') {
+      if (seen !== undefined && isLeftOff(each, options.isDriftConfirmed)) {
         problem('drift', ['State'])
       } else enables.push(enableStep(each))
     }
@@ -92,6 +91,9 @@ export function build(
   const body = [...groups, ...before, ...members, ...others, ...moveRules(wanted, observed, objects, options)]
   const routes = enabling && rest.some((step) => isRouting(step.key))
   return [
+    // Relays know who leaves until he has left, and only then whoever comes (§1.4).
+    ...leavers,
+    ...gateIf(leavers.length > 0, 'table-after'),
     ...gateIf(body.length + rest.length > 0, 'relays-ready'),
     ...body,
     ...probes,
@@ -99,8 +101,6 @@ export function build(
     // Nothing may be routed while something is amiss: mail is never worse than before.
     ...(problems.length > 0 ? [] : rest),
     ...gateIf(routes && problems.length === 0, 'propagated'),
-    ...leavers,
-    ...gateIf(leavers.length > 0, 'table-after'),
   ]
 }
 

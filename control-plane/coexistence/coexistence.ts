@@ -15,7 +15,22 @@ export interface CoexistenceSetting {
   readonly arcSealingDomain?: string | undefined
   /** Turns TNEF off for outsiders, tenant-wide. */
   readonly turnsTnefOff: boolean
+  /** How long connectors stay after mail stopped entering. */
   readonly connectorHoldMs: number
+  /** Where the connectors of each direction reach the relay: names; empty while nobody has said. */
+  readonly relayHosts: { readonly out: string; readonly in: string }
+}
+
+export const FIRST_SETTING: CoexistenceSetting = {
+  state: 'off',
+  scope: 'all-mapped',
+  mode: 'member',
+  hasPartners: false,
+  route: 'owner-tenant',
+  enhancedFiltering: 'off',
+  turnsTnefOff: false,
+  connectorHoldMs: 48 * 3_600_000,
+  relayHosts: { out: '', in: '' },
 }
 
 /** A switch of its own. */
@@ -26,10 +41,12 @@ export interface FreeBusySetting {
   readonly accessScope?: string | undefined
 }
 
+export const FIRST_FREE_BUSY: FreeBusySetting = { state: 'off', accessLevel: 'AvailabilityOnly' }
+
 export type SwitchState = 'off' | 'turning_on' | 'on' | 'turning_off' | 'drift'
 
 /**
- * - `turn-on`, `turn-off`: the administrator asks
+ * - `turn-on`, `turn-off`: the administrator asks; `turn-on` while it is on: for something else
  * - `reached`: the tenants are as the setting says
  * - `refused`: a lasting error came before the first routing rule was enabled; the enable is undone
  * - `drifted`: a tenant is no longer as we recorded
@@ -40,7 +57,7 @@ export type SwitchEvent = 'turn-on' | 'turn-off' | 'reached' | 'refused' | 'drif
 const TRANSITIONS: Readonly<Record<SwitchState, Partial<Record<SwitchEvent, SwitchState>>>> = {
   off: { 'turn-on': 'turning_on' },
   turning_on: { 'turn-off': 'turning_off', reached: 'on', refused: 'turning_off' },
-  on: { 'turn-off': 'turning_off', drifted: 'drift' },
+  on: { 'turn-on': 'turning_on', 'turn-off': 'turning_off', drifted: 'drift' },
   // Turned on again while it holds: connectors are still there, rules are enabled anew.
   turning_off: { 'turn-on': 'turning_on', reached: 'off' },
   drift: { 'turn-off': 'turning_off', repaired: 'on' },

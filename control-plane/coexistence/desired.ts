@@ -7,7 +7,7 @@ import { nameOf, type NamedKey } from './names.ts'
 import { PROOF_HEADER } from './tenant-object.ts'
 import type { DesiredObject, ObservedObject, Properties, ProofToken } from './tenant-object.ts'
 
-/** One person, by the recipients' Guids. Without an object in the tenant that owns the presented domain he is out of scope. (§1.7) */
+/** One person, by the recipients' ids in Entra, or Exchange's Guids where they have none. Without an object in the tenant that owns the presented domain he is out of scope. (§1.7) */
 export interface MappedPerson {
   readonly mailboxIn: TenantId
   readonly presentedBy: TenantId
@@ -39,8 +39,6 @@ export interface DesiredInput {
   readonly people: readonly MappedPerson[]
   /** Words of `X-Causeway-Trace` that say a message was here: two while they are rotated. */
   readonly markerWords: readonly string[]
-  /** Where the connectors of each direction reach the relay. */
-  readonly relayHosts: { readonly out: string; readonly in: string }
   readonly tenants: readonly [TenantInput, TenantInput]
 }
 
@@ -137,7 +135,7 @@ function groupObject(
 
 function outboundConnector(input: DesiredInput, own: TenantInput, direction: 'out' | 'in'): DesiredObject {
   const key = direction === 'out' ? 'out' : 'elsewhere'
-  const host = input.relayHosts[direction]
+  const host = input.setting.relayHosts[direction]
   const properties = {
     ConnectorType: 'OnPremises',
     IsTransportRuleScoped: true,

@@ -21,6 +21,9 @@ const ROLES = {
 } as const
 export type NamedKey = keyof typeof ROLES
 
+/** What names carry of a project's id. */
+export const project8Of = (project: string): string => project.slice(4, 12)
+
 /** @param project8  eight characters of the project's id, unique in the installation */
 export function nameOf(project8: string, key: NamedKey): string {
   return `Causeway-${project8}-${ROLES[key]}`

@@ -12,6 +12,7 @@ import type { Noun, ObservedObject, ProofToken, Properties } from './tenant-obje
 /** Of one noun in one tenant. Exchange Online allows 300 rules, and fewer connectors. */
 const MAX_OBJECTS = 5_000
 const MAX_MEMBERS = 200_000
+const GUID = /^[0-9a-f-]{36}$/i
 
 export interface ObserveOptions {
   readonly tenant: TenantId
@@ -19,6 +20,8 @@ export interface ObserveOptions {
   readonly groupPrefix: string
   /** Tokens that are known, to say which direction one is of. */
   readonly proofs?: readonly ProofToken[]
+  /** Only these; default: all. */
+  readonly nouns?: readonly Noun[]
   readonly signal?: AbortSignal
 }
 
@@ -35,8 +38,9 @@ const SETTINGS: readonly { readonly noun: Noun; readonly parameters: Parameters 
 
 /** @throws MicrosoftError; UNEXPECTED as well for answers that no tenant gives: objects without a Guid, or far too many */
 export async function observeTenant(exchange: ExchangeClient, options: ObserveOptions): Promise<ObservedObject[]> {
-  const observed = await observeGroups(exchange, options)
-  for (const { noun, parameters } of SETTINGS) {
+  const isWanted = (noun: Noun) => options.nouns?.includes(noun) ?? true
+  const observed = isWanted('DistributionGroup') ? await observeGroups(exchange, options) : []
+  for (const { noun, parameters } of SETTINGS.filter((each) => isWanted(each.noun))) {
     const rows = await readRows(exchange, `Get-${noun}`, parameters, MAX_OBJECTS, options)
     observed.push(...rows.map((row) => toObserved(noun, row, options)))
   }
@@ -69,8 +73,8 @@ async function observeGroups(exchange: ExchangeClient, options: ObserveOptions):
 async function readMembers(exchange: ExchangeClient, group: string, options: ObserveOptions): Promise<string[]> {
   const cmdlet = 'Get-DistributionGroupMember'
   const parameters = { Identity: group, ResultSize: 'Unlimited' }
-  const rows = await readRows(exchange, cmdlet, parameters, MAX_MEMBERS, options, ['Guid'])
-  return [...new Set(rows.map((row) => guidOf(cmdlet, row)))].toSorted()
+  const rows = await readRows(exchange, cmdlet, parameters, MAX_MEMBERS, options, ['Guid', 'ExternalDirectoryObjectId'])
+  return [...new Set(rows.map((row) => memberOf(cmdlet, row)))].toSorted()
 }
 
 async function readRows(
@@ -121,10 +125,16 @@ function withoutProof(properties: Properties, key: string | undefined, { proofs 
 
 function guidOf(cmdlet: string, row: Row): string {
   const { Guid: guid } = row
-  if (typeof guid === 'string' && /^[0-9a-f-]{36}$/i.test(guid)) return guid.toLowerCase()
+  if (typeof guid === 'string' && GUID.test(guid)) return guid.toLowerCase()
   // The one there is of its noun.
   if (cmdlet === 'Get-ArcConfig') return 'default'
   throw new MicrosoftError('UNEXPECTED', { operation: cmdlet, serviceCode: 'no-guid' })
+}
+
+/** As the directory knows a recipient: by Entra's id, where it has one. */
+function memberOf(cmdlet: string, row: Row): string {
+  const { ExternalDirectoryObjectId: id } = row
+  return typeof id === 'string' && GUID.test(id) ? id.toLowerCase() : guidOf(cmdlet, row)
 }
 
 const textOf = (value: unknown): string =>

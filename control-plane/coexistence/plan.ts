@@ -2,7 +2,7 @@
 // interrupted anywhere goes on. Nothing that somebody changed is overwritten without confirmation. Pure. (coexistence.md §1, §2)
 import { build } from './build.ts'
 import { isProbe } from './names.ts'
-import { isRouting, keyOf } from './planning.ts'
+import { isLeaving, isLeftOff, isRouting, keyOf } from './planning.ts'
 import type { Found, LedgerObject, Plan, PlanOptions, Problem } from './planning.ts'
 import { takeDown } from './take-down.ts'
 import type { DesiredObject, ObservedObject } from './tenant-object.ts'
@@ -14,13 +14,29 @@ export function planChanges(
   options: PlanOptions,
 ): Plan {
   const problems: Problem[] = []
-  const found = desired.map((object) => find(object, observed, ledger, options.project))
-  // Probes are there only while a routing rule has still to be enabled.
-  const enabling = found.some(({ object, observed: seen }) => isRouting(object.key) && seen?.isEnabled !== true)
+  const found = findAll(desired, observed, ledger, options.project)
+  const enabling = isEnabling(found, options.isDriftConfirmed)
   const wanted = found.filter(({ object }) => enabling || !isProbe(object.key))
   // Planned first, done last: what can't go keeps rules from being enabled, like any other problem.
   const last = takeDown(wanted, observed, ledger, options, problems)
-  return { steps: [...build(wanted, observed, options, problems, enabling), ...last], problems }
+  // But for rules of people who have all left: they go as leavers of groups do, before anybody comes (§1.4).
+  const leaves = last.filter((step) => isLeaving(step, desired))
+  const rest = last.filter((step) => !leaves.includes(step))
+  return { steps: [...leaves, ...build(wanted, observed, options, problems, enabling), ...rest], problems }
+}
+
+export const findAll = (
+  desired: readonly DesiredObject[],
+  observed: readonly ObservedObject[],
+  ledger: readonly LedgerObject[],
+  project: string,
+): readonly Found[] => desired.map((object) => find(object, observed, ledger, project))
+
+/** Probes are there only while a routing rule has still to be enabled. */
+export function isEnabling(found: readonly Found[], isDriftConfirmed: boolean): boolean {
+  return found.some(
+    (each) => isRouting(each.object.key) && each.observed?.isEnabled !== true && !isLeftOff(each, isDriftConfirmed),
+  )
 }
 
 function find(

@@ -55,11 +55,28 @@ export interface Found {
   readonly ledger: LedgerObject | undefined
 }
 
+/** Ours, and somebody else switched it off or took it away: it stays so until that is confirmed. */
+export function isLeftOff({ observed, ledger }: Found, isDriftConfirmed: boolean): boolean {
+  if (isDriftConfirmed || ledger === undefined) return false
+  if (observed === undefined) return ledger.guid !== undefined
+  const isOff = observed.isEnabled === false && ledger.written['State'] === 'Enabled'
+  return isOff && ledger.intended?.['State'] !== 'Disabled'
+}
+
 export const isRouting = (key: string): boolean => /^rule-[234]/.test(key)
 export const keyOf = ({ tenant, noun, key }: Pick<DesiredObject, 'tenant' | 'noun' | 'key'>) =>
   `${tenant} ${noun} ${key}`
 export const gateIf = (isNeeded: boolean, gate: GateStep['gate']): GateStep[] =>
   isNeeded ? [{ kind: 'gate', gate }] : []
+
+/** Whether people leave by this step: out of a group, or with the rule of a group that nobody is in any more. */
+export function isLeaving(step: Step, wanted: readonly Pick<DesiredObject, 'tenant' | 'key'>[]): boolean {
+  if (step.kind === 'gate') return false
+  if (step.effect === 'remove-member') return true
+  if (step.effect !== 'disable' || !isRouting(step.key)) return false
+  const group = step.key === 'rule-40' ? 'group-elsewhere' : 'group-presented'
+  return !wanted.some(({ tenant, key }) => tenant === step.tenant && key === group)
+}
 
 /** Place of a rule's number in an order of them. */
 export function rank(places: readonly number[], key: string): number {

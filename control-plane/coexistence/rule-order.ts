@@ -41,9 +41,11 @@ export function moveRules(
   const tenants = new Set(wanted.map(({ object }) => object.tenant))
   return [...tenants].flatMap((tenant) => {
     const ours = wanted.filter(({ object }) => object.tenant === tenant && ruleNumber(object.key) !== undefined)
-    const probes = wanted.flatMap(({ object, observed: seen }) =>
+    // Those of the plan, and those that go: they have no place.
+    const probes: (string | undefined)[] = wanted.flatMap(({ object, observed: seen }) =>
       object.tenant === tenant && isProbe(object.key) ? [seen?.guid] : [],
     )
+    for (const { guid, mark } of observed) if (mark !== undefined && isProbe(mark.key)) probes.push(guid)
     const list = observed
       .filter((each) => each.tenant === tenant && each.noun === 'TransportRule')
       .toSorted((a, b) => (a.priority ?? 0) - (b.priority ?? 0))

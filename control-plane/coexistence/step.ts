@@ -29,7 +29,7 @@ export interface CallStep extends Call {
 /**
  * - `relays-ready`: every live relay is reachable and holds table and settings
  * - `table-before`: every live relay has the table that names the people who are added
- * - `table-after`: only now the table may forget the people who were removed
+ * - `table-after`: relays were let have the table that forgets the people who were removed, and every live one has it
  * - `validated`: the relay saw the connector's validation mail
  * - `probes`: every probe came back as expected
  * - `propagated`: each enabled rule was seen acting, or an hour has passed

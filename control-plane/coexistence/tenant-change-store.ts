@@ -11,7 +11,8 @@ import type { Noun, ObservedObject, Properties } from './tenant-object.ts'
 
 export interface ChangeIntent {
   readonly tenant: TenantId
-  readonly noun: Noun
+  /** Of the cmdlet; an organisation that is still as every new one is customised once, which nothing undoes. */
+  readonly noun: Noun | 'OrganizationConfig'
   readonly key: string
   /** Of an object that is there. */
   readonly guid?: string | undefined
@@ -100,12 +101,38 @@ export async function settleChange(
   return settled === 1
 }
 
+/** It took this call, so none of the same before it that are still open had done it. */
+export async function settleEarlierTries(
+  tx: Tx,
+  place: ProjectPlace,
+  { sequence, tenant, noun, key, cmdlet }: Pick<TenantChange, 'sequence' | 'tenant' | 'noun' | 'key' | 'cmdlet'>,
+  at: Date,
+): Promise<void> {
+  await sql`update tenant_change set state = 'failed', problem = 'not-done', settled_at = ${at}
+             where ${of(place)} and sequence < ${sequence} and state = 'intent' and tenant_id = ${tenant} and noun = ${noun}
+               and object_key = ${key} and cmdlet = ${cmdlet}`.execute(tx)
+}
+
+export interface ChangeFilter {
+  readonly tenant?: TenantId | undefined
+  readonly state?: TenantChange['state'] | undefined
+  readonly operation?: string | undefined
+}
+
 /** The newest first; one more than the page holds where there are more. */
-export async function listChanges(tx: Tx, place: ProjectPlace, { after, limit }: PageRequest): Promise<TenantChange[]> {
+export async function listChanges(
+  tx: Tx,
+  place: ProjectPlace,
+  { after, limit }: PageRequest,
+  { tenant, state, operation }: ChangeFilter = {},
+): Promise<TenantChange[]> {
   const rows = await rowsOf<Row>(
     tx,
     sql`select ${COLUMNS} from tenant_change
          where ${of(place)} and ${after === undefined ? sql`true` : sql`sequence < ${cursorNumber(after[0])}`}
+           and ${tenant === undefined ? sql`true` : sql`tenant_id = ${tenant}`}
+           and ${state === undefined ? sql`true` : sql`state = ${state}`}
+           and ${operation === undefined ? sql`true` : sql`operation_id = ${operation}`}
          order by sequence desc limit ${limit + 1}`,
   )
   return rows.map(toChange)
@@ -128,6 +155,21 @@ export async function lastWritten(tx: Tx, place: ProjectPlace): Promise<TenantCh
          where ${of(place)} and state = 'done' order by tenant_id, noun, object_key, sequence desc`,
   )
   return rows.map(toChange)
+}
+
+/** Properties that we ever wrote, by `<tenant> <noun> <guid>`; `*`: we made it. Of members and calls that change no object, nothing. */
+export async function writtenByUs(tx: Tx, place: ProjectPlace): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+  const rows = await rowsOf<{ tenant: string; noun: string; guid: string; names: string[] }>(
+    tx,
+    sql`select tenant_id as tenant, noun, object_guid as guid,
+               array_agg(distinct case when cmdlet like 'New-%' then '*' else name end) as names
+          from tenant_change c cross join lateral jsonb_object_keys(c.parameters) as name
+         where ${of(place)} and state in ('done', 'undone') and object_guid is not null and (cmdlet like 'New-%' or cmdlet like 'Set-%')
+         group by tenant_id, noun, object_guid`,
+  )
+  return new Map(
+    rows.map(({ tenant, noun, guid, names }) => [`${tenant} ${noun} ${guid.toLowerCase()}`, new Set(names)]),
+  )
 }
 
 export interface TenantState {

@@ -508,6 +508,139 @@ create policy organisation on certificate for all to public
   with check ((organisation_id = current_organisation()));
 grant delete, insert, select, update on certificate to causeway_service;
 
+create table coexistence_event (
+  organisation_id text not null,
+  project_id text not null,
+  sequence bigint not null,
+  switch text not null,
+  event text not null,
+  from_state text not null,
+  to_state text not null,
+  actor text not null,
+  cause text not null,
+  operation_id text,
+  created_at timestamp with time zone not null,
+  constraint coexistence_event_pkey PRIMARY KEY (organisation_id, project_id, sequence),
+  constraint coexistence_event_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE,
+  constraint coexistence_event_sequence_check CHECK ((sequence > 0)),
+  constraint coexistence_event_switch_check CHECK ((switch = ANY (ARRAY['coexistence'::text, 'free-busy'::text])))
+);
+alter table coexistence_event enable row level security;
+alter table coexistence_event force row level security;
+create policy organisation on coexistence_event for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant insert, select on coexistence_event to causeway_service;
+
+create table coexistence_evidence (
+  organisation_id text not null,
+  project_id text not null,
+  nonce text not null,
+  maker text not null,
+  index integer not null,
+  relay_id text not null,
+  verdict text not null,
+  seen_at timestamp with time zone not null,
+  constraint coexistence_evidence_pkey PRIMARY KEY (organisation_id, project_id, nonce, maker, index),
+  constraint coexistence_evidence_organisation_id_project_id_nonce_fkey FOREIGN KEY (organisation_id, project_id, nonce) REFERENCES coexistence_run(organisation_id, project_id, nonce) ON DELETE CASCADE,
+  constraint coexistence_evidence_index_check CHECK (((index >= 0) AND (index <= 999))),
+  constraint coexistence_evidence_verdict_check CHECK ((verdict = ANY (ARRAY['expected'::text, 'no-proof'::text, 'other-tenant'::text, 'altered'::text, 'seen'::text])))
+);
+alter table coexistence_evidence enable row level security;
+alter table coexistence_evidence force row level security;
+create policy organisation on coexistence_evidence for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on coexistence_evidence to causeway_service;
+
+create table coexistence_object (
+  organisation_id text not null,
+  project_id text not null,
+  tenant_id text not null,
+  noun text not null,
+  object_key text not null,
+  name text not null,
+  ownership text not null,
+  object_guid text,
+  written jsonb default '{}'::jsonb not null,
+  intended jsonb,
+  before jsonb,
+  written_at timestamp with time zone not null,
+  constraint coexistence_object_pkey PRIMARY KEY (organisation_id, project_id, tenant_id, noun, object_key),
+  constraint coexistence_object_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint coexistence_object_ownership_check CHECK ((ownership = ANY (ARRAY['created'::text, 'changed'::text])))
+);
+alter table coexistence_object enable row level security;
+alter table coexistence_object force row level security;
+create policy organisation on coexistence_object for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on coexistence_object to causeway_service;
+
+create table coexistence_run (
+  organisation_id text not null,
+  project_id text not null,
+  nonce text not null,
+  kind text not null,
+  tenant_id text not null,
+  direction text not null,
+  host text not null,
+  nonce_id text not null,
+  started_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  constraint coexistence_run_pkey PRIMARY KEY (organisation_id, project_id, nonce),
+  constraint coexistence_run_organisation_id_project_id_tenant_id_fkey FOREIGN KEY (organisation_id, project_id, tenant_id) REFERENCES tenant_connection(organisation_id, project_id, id) ON DELETE CASCADE,
+  constraint coexistence_run_direction_check CHECK ((direction = ANY (ARRAY['out'::text, 'in'::text]))),
+  constraint coexistence_run_kind_check CHECK ((kind = ANY (ARRAY['probe'::text, 'validation'::text]))),
+  constraint coexistence_run_nonce_check CHECK ((nonce ~ '^[a-z0-9]{16,64}$'::text))
+);
+alter table coexistence_run enable row level security;
+alter table coexistence_run force row level security;
+CREATE INDEX coexistence_run_of ON coexistence_run USING btree (organisation_id, project_id, started_at);
+create policy organisation on coexistence_run for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+grant delete, insert, select, update on coexistence_run to causeway_service;
+
+create table coexistence_switch (
+  organisation_id text not null,
+  project_id text not null,
+  setting jsonb not null,
+  state text not null,
+  since timestamp with time zone not null,
+  free_busy jsonb not null,
+  free_busy_state text not null,
+  free_busy_since timestamp with time zone not null,
+  step text,
+  waiting_for text,
+  problems jsonb default '[]'::jsonb not null,
+  drift jsonb default '[]'::jsonb not null,
+  confirms_drift boolean default false not null,
+  operation_id text,
+  baseline_operation_id text,
+  proof jsonb,
+  marks jsonb default '{}'::jsonb not null,
+  runner bigint,
+  observed_at timestamp with time zone,
+  looked_revision bigint,
+  version integer default 1 not null,
+  author text not null,
+  changed_at timestamp with time zone not null,
+  constraint coexistence_switch_pkey PRIMARY KEY (organisation_id, project_id),
+  constraint coexistence_switch_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE,
+  constraint coexistence_switch_free_busy_state_check CHECK ((free_busy_state = ANY (ARRAY['off'::text, 'turning_on'::text, 'on'::text, 'turning_off'::text, 'drift'::text]))),
+  constraint coexistence_switch_state_check CHECK ((state = ANY (ARRAY['off'::text, 'turning_on'::text, 'on'::text, 'turning_off'::text, 'drift'::text])))
+);
+alter table coexistence_switch enable row level security;
+alter table coexistence_switch force row level security;
+CREATE INDEX coexistence_switch_looked ON coexistence_switch USING btree (observed_at) WHERE ((state <> 'off'::text) OR (free_busy_state <> 'off'::text));
+create policy organisation on coexistence_switch for all to public
+  using ((organisation_id = current_organisation()))
+  with check ((organisation_id = current_organisation()));
+create policy reconciled on coexistence_switch for select to public
+  using ((current_scope('purpose'::text) = 'reconcile'::text));
+grant delete, insert, select, update on coexistence_switch to causeway_service;
+
 create table collection (
   organisation_id text not null,
   project_id text not null,
@@ -1602,13 +1735,17 @@ create table project (
   deletion_forced_by text[] default '{}'::text[] not null,
   deletion_started_at timestamp with time zone,
   deletion_steps jsonb default '[]'::jsonb not null,
+  held_revision bigint,
+  held_since timestamp with time zone,
   constraint project_pkey PRIMARY KEY (organisation_id, id),
   constraint project_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisation(organisation_id) ON DELETE CASCADE,
+  constraint project_held CHECK ((((held_revision IS NULL) = (held_since IS NULL)) AND (held_revision < mapping_revision))),
   constraint project_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
 );
 alter table project enable row level security;
 alter table project force row level security;
 CREATE INDEX project_deletion ON project USING btree (deletion_requested_at) WHERE (deletion_requested_at IS NOT NULL);
+CREATE INDEX project_held ON project USING btree (held_since) WHERE (held_revision IS NOT NULL);
 CREATE UNIQUE INDEX project_id ON project USING btree (id);
 CREATE INDEX project_name ON project USING btree (organisation_id, lower(name) COLLATE "C", id);
 create policy found on project for select to public

@@ -7,8 +7,8 @@ export const SEVERITIES = ['blocker', 'warning', 'notice'] as const
  */
 export type Severity = (typeof SEVERITIES)[number]
 
-/** `pair`: two accounts that are in each other's way. */
-export const ABOUT = ['account', 'pair', 'group', 'domain', 'tenant'] as const
+/** `pair`: two accounts that are in each other's way; `project`: both tenants and what is between them, told by dry runs only. */
+export const ABOUT = ['account', 'pair', 'group', 'domain', 'tenant', 'project'] as const
 export type About = (typeof ABOUT)[number]
 
 export interface FindingKind {

@@ -10,6 +10,9 @@ day; \`GET /projects/{project}/findings\` lists them, \`GET /projects/{project}/
 
 A finding keeps its id, and what was said about it, as long as it is found again. What is not found any more is resolved, and gone 30 days later. What a
 missing permission or role hides gives no finding about accounts, but one about the tenant.
+
+What a dry run of coexistence (\`POST /projects/{project}/coexistence/plan\`) says beside its steps is judged for it alone and not kept; it says again what
+of the kept findings concerns mail between the tenants, by what it sees in them at that moment. See [coexistence.md](coexistence.md).
 `
 
 const MEANING: Readonly<Record<Severity, readonly [title: string, text: string]>> = {

@@ -76,11 +76,15 @@ function judgeProducts({ facts }: TenantView, { target }: ProjectView): Said[] {
       ]
 }
 
+/** Those with Exchange Online that the tenant has, assigned or not. */
+export const countMailLicences = ({ facts, mailLicences }: TenantView): number =>
+  (facts?.licences ?? [])
+    .filter(({ skuId, capabilityStatus }) => mailLicences.has(skuId) && ACTIVE.has(capabilityStatus))
+    .reduce((sum, { enabled }) => sum + enabled, 0)
+
 /** Mail of the sources leaves by the target too, once it is routed through the relay. */
 function judgeRecipients(own: TenantView, { tenants }: ProjectView, counts: CountsByTenant): Said[] {
-  const licences = (own.facts?.licences ?? [])
-    .filter(({ skuId, capabilityStatus }) => own.mailLicences.has(skuId) && ACTIVE.has(capabilityStatus))
-    .reduce((sum, { enabled }) => sum + enabled, 0)
+  const licences = countMailLicences(own)
   const people = tenants
     .filter(({ id, tenant }) => id === own.id || (own.tenant.side === 'target' && tenant.side === 'source'))
     .reduce((sum, { id }) => sum + (counts[id] ?? NO_COUNTS).senders, 0)

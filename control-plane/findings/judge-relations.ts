@@ -28,6 +28,8 @@ export interface Relations {
   readonly namesakes?: { readonly first: AccountId; readonly count: number; readonly isMore: boolean }
   /** Whom it names and nobody has seen. */
   readonly unknownForwarding?: boolean
+  /** Its mapping entry presents it with an address of another tenant that nobody there has. */
+  readonly isPresentedInVain?: boolean
   readonly unknownOnBehalf?: number
   /** Of the mailbox that it is paired with, octets. */
   readonly pair?: { readonly account: AccountId; readonly maxReceiveSize: number | undefined }
@@ -58,6 +60,7 @@ export function judgeRelations(account: AccountSnapshot, tenant: TenantId, relat
     const { first, count, isMore } = namesakes
     said.push({ code: 'display-name-double', other: first, details: { accounts: count + 1, isMore } })
   }
+  if (relations.isPresentedInVain === true) said.push({ code: 'presented-without-object' })
   if (relations.unknownForwarding === true) said.push({ code: 'forwarding-to-unknown' })
   if (relations.unknownOnBehalf !== undefined && relations.unknownOnBehalf > 0)
     said.push({ code: 'send-on-behalf-unknown', details: { unknown: relations.unknownOnBehalf } })

@@ -56,6 +56,15 @@ export const ACCOUNT_FINDINGS = {
       'Its primary address is in the initial domain of the tenant. All such senders together may write to 100 external recipients a day; what is beyond is refused with 550 5.7.236.',
     remedy: 'Give it a primary address in a domain of your own before mail is routed or the domain is moved.',
   },
+  'presented-without-object': {
+    severity: 'warning',
+    about: 'account',
+    title: 'Presented address that nobody has',
+    explanation:
+      'The mapping table presents it with an address in a domain of another tenant, where no object has this address. That tenant would refuse mail to it: coexistence leaves this person out.',
+    remedy:
+      'Create a mail user with the address in the tenant that owns the domain (account migration does), and discover again.',
+  },
   'x500-missing': {
     severity: 'warning',
     about: 'account',

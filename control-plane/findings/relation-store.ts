@@ -66,6 +66,7 @@ export async function readRelations(
   const nicknameTaken = await readTakenNicknames(tx, place, newcomers, project.target)
   const namesakes = await readNamesakes(tx, place, slice)
   const unknown = await readUnknownReferences(tx, place, slice)
+  const inVain = await readPresentedInVain(tx, place, slice, project)
   return new Map(
     slice.map(({ id, pairedWith, pairedMaxReceive }): readonly [AccountId, Relations] => [
       id,
@@ -76,6 +77,7 @@ export async function readRelations(
         ...given('nicknameTaken', nicknameTaken.get(id)),
         ...given('namesakes', namesakes.get(id)),
         ...unknown.get(id),
+        ...(inVain.has(id) ? { isPresentedInVain: true } : {}),
         ...(pairedWith === null
           ? {}
           : { pair: { account: pairedWith, maxReceiveSize: pairedMaxReceive ?? undefined } }),
@@ -272,6 +274,37 @@ async function readUnknownReferences(
   for (const { id, isForwarding, count } of rows)
     found.set(id, { ...found.get(id), ...(isForwarding ? { unknownForwarding: true } : { unknownOnBehalf: count }) })
   return found
+}
+
+/**
+ * Whose mapping entry names a presented address in a domain of another tenant, where no object has it. While that tenant has not been discovered nobody
+ * knows; a mailbox that its entry does not name is presented by nobody.
+ */
+async function readPresentedInVain(
+  tx: Tx,
+  place: ProjectPlace,
+  slice: readonly SliceAccount[],
+  { owners, byId }: ProjectView,
+): Promise<ReadonlySet<AccountId>> {
+  const discovered = [...owners].filter(([, tenant]) => byId.get(tenant)?.completed !== undefined)
+  const domains = discovered.map(([domain, tenant]) => ({ d: domain, t: tenant }))
+  const asked = slice.flatMap(({ id, tenant, snapshot: { addresses } }) =>
+    addresses.slice(0, MAX_NAMES).map((address) => ({ i: id, t: tenant, k: matchKey(address) })),
+  )
+  if (domains.length === 0 || asked.length === 0) return new Set()
+  const rows = await rowsOf<{ id: AccountId }>(
+    tx,
+    sql`
+    select distinct l.i as id
+      from jsonb_to_recordset(${json(asked)}) as l(i text, t text, k text)
+      join mapping_address m on ${within(place, 'm')} and m.key = l.k
+      join mapping_entry e on ${within(place, 'e')} and e.id = m.entry_id and e.valid_to is null and lower(normalize(e.mailbox, nfc)) = l.k
+      join jsonb_to_recordset(${json(domains)}) as o(d text, t text) on o.d = substring(e.presented_key from '[^@]*$') and o.t <> l.t
+     where not exists (
+       select from account_address b
+        where ${within(place, 'b')} and b.key = e.presented_key and b.tenant_id = o.t and b.kind = 'smtp')`,
+  )
+  return new Set(rows.map(({ id }) => id))
 }
 
 async function firstOf(tx: Tx, statement: RawBuilder<unknown>): Promise<Map<AccountId, AccountId>> {

@@ -121,6 +121,16 @@ export const PROBLEMS = {
     'Content was copied for this pair',
     'What was copied stays where it is. Repeat the request with `despiteContent=true` to unpair all the same.',
   ],
+  'coexistence-on': [
+    409,
+    'Coexistence is not off',
+    'Its rules route mail in the tenants: turn it and free/busy off first. Repeat the request with `despiteCoexistence=true` to go on all the same; what stands in the tenants then stays there.',
+  ],
+  'coexistence-refused': [
+    409,
+    'Coexistence could not be turned on',
+    'What stood against it came before the first rule acted, so all that was done was undone: `problems` says what.',
+  ],
   'revision-gone': [
     410,
     'That revision can not be had any more',

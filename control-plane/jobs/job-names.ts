@@ -3,6 +3,7 @@
 export const JOB_NAMES = [
   'audit.checkpoint',
   'audit.verify',
+  'coexistence.reconcile',
   'discovery.run',
   'findings.run',
   'keys.rewrap',

@@ -22,6 +22,20 @@ export async function revisionOf(tx: Tx, { organisation, project }: Place): Prom
   return row.mapping_revision
 }
 
+/** The newest revision, and the one that relays are told: the same but while it is held (held-table-store.ts). The project is known to exist. */
+export async function revisionsOf(
+  tx: Tx,
+  { organisation, project }: Place,
+): Promise<{ readonly newest: number; readonly told: number }> {
+  const row = await rowOf<{ newest: number; told: number }>(
+    tx,
+    sql`select mapping_revision as newest, coalesce(held_revision, mapping_revision) as told from project
+         where organisation_id = ${organisation} and id = ${project}`,
+  )
+  if (row === undefined) throw new Error('unreachable: no such project in this scope')
+  return row
+}
+
 /** Entries in the table at a revision there has been. */
 export async function entryCountAt(tx: Tx, { organisation, project }: Place, revision: number): Promise<number> {
   const row = await rowOf<{ entries: number }>(
@@ -218,41 +232,56 @@ export function readTable<T>(
 }
 
 /**
- * As `readTable`, for whoever takes the entries as fast as they come, in any order.
+ * As `readTable`, for whoever takes the entries as fast as they come, in any order; of any revision whose history is there.
  * @param work  is given blocks of octets: entries, a comma before each, a line feed behind; they hold until the next one is asked for
  */
 export function readTableOctets<T>(
   db: Db,
   place: Place,
+  revision: number,
   work: (head: TableHead, blocks: AsyncGenerator<Buffer>) => Promise<T>,
 ): Promise<T> {
-  return atOneMoment(db, place, async (tx, head) => {
-    await setScope(tx, place)
-    await sql`select set_config('statement_timeout', ${`${READ_ALL_MS}ms`}, true)`.execute(tx)
-    // Looked up once: in the condition itself, once a row.
-    const blocks = copyOut(
-      tx,
-      sql`copy (select ',' || e.wire from mapping_entry e
+  return atOneMoment(
+    db,
+    place,
+    async (tx, head, newest) => {
+      if (revision < (await horizonOf(tx, place)))
+        throw new Error(`the history of revision ${revision} is gone: its table can't be had`)
+      await setScope(tx, place)
+      await sql`select set_config('statement_timeout', ${`${READ_ALL_MS}ms`}, true)`.execute(tx)
+      // Looked up once: in the condition itself, once a row.
+      const blocks = copyOut(
+        tx,
+        sql`copy (select ',' || e.wire from mapping_entry e
                  where e.organisation_id = (select current_scope('organisation')) and e.project_id = (select current_scope('project'))
-                   and e.valid_to is null) to stdout`,
-    )
-    return work(head, blocks)
-  })
+                   and ${revision === newest ? sql`e.valid_to is null` : at('e', revision, 'literal')}) to stdout`,
+      )
+      return work(head, blocks)
+    },
+    revision,
+  )
 }
 
-function atOneMoment<T>(db: Db, place: Place, work: (tx: Tx, head: TableHead) => Promise<T>): Promise<T> {
+/** @param ofRevision  undefined: the newest */
+function atOneMoment<T>(
+  db: Db,
+  place: Place,
+  work: (tx: Tx, head: TableHead, newest: number) => Promise<T>,
+  ofRevision?: number,
+): Promise<T> {
   return db
     .transaction()
     .setIsolationLevel('repeatable read')
     .execute(async (tx) => {
       await setScope(tx, { organisation: place.organisation })
-      const revision = await revisionOf(tx, place)
+      const newest = await revisionOf(tx, place)
+      const revision = ofRevision ?? newest
       const head = {
         revision,
         entries: await entryCountAt(tx, place, revision),
         rules: await rulesAt(tx, place, revision),
       }
-      return work(tx, head)
+      return work(tx, head, newest)
     })
 }
 
@@ -274,9 +303,11 @@ async function* readBatches(tx: Tx, place: Place): AsyncGenerator<string> {
 
 // ── Between revisions ──────────────────────────────────────────────────────────────────────────────────────────────
 
-const at = (alias: string, revision: number): RawBuilder<unknown> => {
+/** @param as  `literal`: for statements that take no parameters */
+function at(alias: string, revision: number, as: 'parameter' | 'literal' = 'parameter'): RawBuilder<unknown> {
   const name = sql.ref(alias)
-  return sql`${name}.valid_from <= ${revision} and (${name}.valid_to is null or ${name}.valid_to > ${revision})`
+  const value = as === 'literal' ? sql.lit(revision) : revision
+  return sql`${name}.valid_from <= ${value} and (${name}.valid_to is null or ${name}.valid_to > ${value})`
 }
 
 /** Rules of a revision, as the lists of a table file. */

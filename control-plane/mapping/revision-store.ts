@@ -6,6 +6,7 @@ import type { Tx } from '../db/database.ts'
 import type { PageRequest } from '../http/page.ts'
 import type { MappingId, RuleId } from '../ids.ts'
 import { endEntries } from './change-store.ts'
+import { releaseGone } from './held-table-store.ts'
 import { appliedAt } from './mapping-store.ts'
 import type { Place } from './mapping.ts'
 import type { RuleKind } from './rule.ts'
@@ -327,12 +328,14 @@ export async function sweepHistory(tx: Tx, place: Place, before: Date, limit: nu
 }
 
 /** Tables of revisions before this one can't be had any more: versions that were in force then are gone. */
-export async function raiseHorizon(tx: Tx, { organisation, project }: Place, revision: number): Promise<void> {
+export async function raiseHorizon(tx: Tx, place: Place, revision: number): Promise<void> {
+  const { organisation, project } = place
   await sql`
     insert into mapping_horizon (organisation_id, project_id, revision) values (${organisation}, ${project}, ${revision})
     on conflict (organisation_id, project_id) do update set revision = greatest(mapping_horizon.revision, excluded.revision)`.execute(
     tx,
   )
+  await releaseGone(tx, place, revision)
 }
 
 /**

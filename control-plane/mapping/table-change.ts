@@ -16,6 +16,7 @@ import {
   writeChanges,
 } from './change-store.ts'
 import type { Counts, Listed, Sizes, StagedPlace, Twice } from './change-store.ts'
+import { holdWhereSomebodyLeaves } from './held-table-store.ts'
 import { entryCountAt } from './mapping-store.ts'
 import { needsConfirmation } from './mapping.ts'
 import type { Place, Source } from './mapping.ts'
@@ -89,7 +90,7 @@ function withRenamed({ created, changed, unchanged, removed }: Counts, renamed: 
 const changesAnything = ({ created, changed, removed, rulesChanged }: Omit<ChangeResult, 'revision'>): boolean =>
   created + changed + removed + rulesChanged > 0
 
-/** The last of a change: its row in the history, and the news of it. */
+/** The last of a change: its row in the history, the news of it, and whether relays may have it at once. */
 export async function recordRevision(
   tx: Tx,
   place: Place,
@@ -98,6 +99,7 @@ export async function recordRevision(
 ): Promise<void> {
   await insertRevision(tx, place, { ...result, author, cause, now, restoredFrom })
   await publishEvent(tx, place, 'mapping.revised', { revision: result.revision })
+  if (result.changed + result.removed > 0) await holdWhereSomebodyLeaves(tx, place, result.revision, new Date(now))
 }
 
 export function demandConfirmation(entries: number, removed: number, confirm: number | undefined): void {

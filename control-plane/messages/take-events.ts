@@ -1,8 +1,10 @@
 // Events of a relay come at least once and are stored once (RC-7). Those for the audit trail go there too, in the transaction that stores them first.
 import type { RelayEvent } from '../../common/relay-contract.ts'
 import { appendAudit } from '../audit/audit-store.ts'
+import { readEvidence } from '../coexistence/evidence.ts'
+import { keepEvidence } from '../coexistence/evidence-store.ts'
 import { sqlState, withScope } from '../db/database.ts'
-import type { Db } from '../db/database.ts'
+import type { Db, Tx } from '../db/database.ts'
 import type { OrganisationId, ProjectId, RelayId } from '../ids.ts'
 import { dayOf, toEventRow } from './message-event.ts'
 import type { EventRow } from './message-event.ts'
@@ -44,6 +46,11 @@ async function store(db: Db, source: EventSource, rows: readonly EventRow[], now
   const { organisation, project, relay } = source
   await withScope(db, { organisation }, async (tx) => {
     const isNew = new Set(await insertEvents(tx, source, rows, new Date(now)))
+    await noteEvidence(
+      tx,
+      source,
+      rows.filter(({ id }) => isNew.has(id)),
+    )
     for (const row of rows) {
       if (row.class !== 'audit' || !isNew.delete(row.id)) continue
       const entry = {
@@ -58,4 +65,14 @@ async function store(db: Db, source: EventSource, rows: readonly EventRow[], now
       await appendAudit(tx, organisation, entry, now)
     }
   })
+}
+
+/** Of probes and validation mail: what waits for them looks again. */
+async function noteEvidence(tx: Tx, source: EventSource, rows: readonly EventRow[]): Promise<void> {
+  const seen = rows.flatMap(({ class: eventClass, event, fields, time }) => {
+    const evidence = eventClass === 'message' ? readEvidence(event, fields) : undefined
+    return evidence === undefined ? [] : [{ ...evidence, at: new Date(time) }]
+  })
+  if (seen.length === 0) return
+  await keepEvidence(tx, source, source.relay, seen)
 }

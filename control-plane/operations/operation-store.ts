@@ -108,6 +108,18 @@ export async function requestCancel(tx: Tx, { organisation, project, id }: Opera
   return true
 }
 
+/** Another one takes its place: it stops as if it were cancelled, which nobody could. Nothing where it has ended. */
+export async function supersede(tx: Tx, place: Place, id: OperationId): Promise<void> {
+  const stopped = await countOf(
+    tx,
+    sql`update operation set state = 'cancelling', updated_at = now(), version = version + 1
+         where organisation_id = ${place.organisation} and id = ${id} and state in ('queued', 'running')`,
+  )
+  if (stopped === 0) return
+  await tellChange(tx, place, id, 'cancelling')
+  await hastenJobs(tx, place.organisation, id)
+}
+
 const COLUMNS = sql`organisation_id, id, project_id, kind, permission, object_id, state, done, total, unit, step, problem, result,
   started_by, is_cancellable, attempts, version, created_at, updated_at, finished_at, ${microsOf('created_at')} as created_micros`
 

@@ -101,6 +101,22 @@ export const PERSON_SOURCES: readonly PersonSource[] = [
     stays: { reason: 'in-tenant' },
   }),
   mentionSource({
+    table: 'coexistence_object',
+    key: 'project_id tenant_id noun object_key',
+    columns: 'tenant_id noun name written_at',
+    in: ['written', 'intended', 'before'],
+    by: 'addresses',
+    stays: { reason: 'in-tenant' },
+  }),
+  mentionSource({
+    table: 'coexistence_switch',
+    key: 'project_id',
+    columns: 'state changed_at',
+    in: ['proof'],
+    by: 'addresses',
+    stays: { reason: 'in-tenant' },
+  }),
+  mentionSource({
     table: 'tenant_state',
     key: 'project_id tenant_id operation_id moment',
     columns: 'observed_at',

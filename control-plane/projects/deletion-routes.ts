@@ -1,6 +1,7 @@
 // Asking for the deletion of a project, undoing it within 7 days, or making it happen at once: two different people with fresh sign-ins. (KM-3, AZ-6)
 import { z } from 'zod'
 import { callerName, callerOf } from '../access/caller.ts'
+import { demandCoexistenceOff, despiteCoexistence } from '../coexistence/demand-off.ts'
 import type { Tx } from '../db/database.ts'
 import { publishEvent, requestJob } from '../db/outbox.ts'
 import { Problem } from '../http/problem.ts'
@@ -26,15 +27,17 @@ export function deletionRoutes(): AnyRoute[] {
       tag: 'projects',
       access: 'project.delete',
       params,
+      query: z.strictObject({ despiteCoexistence }),
       ifMatch: 'optional',
       isDangerous: true,
       responses: { 202: { description: 'Asked for', schema: projectSchema } },
-      problems: ['deletion-pending'],
-      handler: ({ change, organisation, project: id, caller, now, checkVersion }) =>
+      problems: ['deletion-pending', 'coexistence-on'],
+      handler: ({ change, organisation, project: id, caller, now, checkVersion, query }) =>
         change('project.deletion-requested', async (tx) => {
           const before = await existingProject(tx, organisation, id, { isLocked: true })
           checkVersion(before.version)
           if (before.deletion !== undefined) throw new Problem('deletion-pending')
+          await demandCoexistenceOff(tx, { organisation, project: before.id }, query.despiteCoexistence)
           const requestedBy = callerName(callerOf(caller))
           const deletion = { requestedAt: new Date(now), requestedBy, forcedBy: [], startedAt: undefined }
           return save(tx, before, { ...before, deletion }, 'project.deletion-requested', 202)

@@ -8,6 +8,7 @@ import { commonlyApplied } from './relay.ts'
 import type { ProjectVersions, Relay } from './relay.ts'
 import { listLiveRelays } from './relay-store.ts'
 
+/** What relays are to have: of the table, while it is held (mapping/held-table-store.ts), the revision before. */
 export async function loadProjectVersions(
   tx: Tx,
   organisation: OrganisationId,
@@ -15,7 +16,7 @@ export async function loadProjectVersions(
 ): Promise<ProjectVersions | undefined> {
   const row = await rowOf<{ snapshot_version: number; mapping_revision: number; settings_version: number }>(
     tx,
-    sql`select snapshot_version, mapping_revision, settings_version from project
+    sql`select snapshot_version, coalesce(held_revision, mapping_revision) as mapping_revision, settings_version from project
          where organisation_id = ${organisation} and id = ${project}`,
   )
   return (

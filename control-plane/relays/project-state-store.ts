@@ -4,9 +4,12 @@ import type { PushedSecrets, PushedSettings } from '../../common/relay-contract.
 import { setScope, withScope } from '../db/database.ts'
 import type { Db, Tx } from '../db/database.ts'
 import { bumpSnapshot } from '../projects/relay-visible.ts'
+import { listRuns } from '../coexistence/evidence-store.ts'
+import { loadSwitch } from '../coexistence/switch-store.ts'
 import type { Sealer } from '../keys/sealer.ts'
 import { noteCertificatesUsed, readActiveCertificates } from '../certificates/certificate-store.ts'
 import { loadProjectVersions } from './applied-store.ts'
+import { derivedSettings } from './derived-settings.ts'
 import { noteKeysUsed, readActiveKeys } from './dkim-key-store.ts'
 import { listExchangeRanges } from './exchange-range-store.ts'
 import { holdProject, lockProject } from './project-place-store.ts'
@@ -99,7 +102,7 @@ async function readSettings(
   const tenants = await listSettingsTenants(tx, organisation, project)
   const source = {
     version,
-    document: (await loadSettings(tx, organisation, project)).document,
+    ...derivedSettings((await loadSettings(tx, organisation, project)).document, await loadSwitch(tx, place)),
     tenants,
     dkim: await readActiveKeys(tx, sealer, place),
     certificates: await readActiveCertificates(tx, sealer, place),
@@ -109,6 +112,7 @@ async function readSettings(
     ),
     proofTokens: await readProofTokens(tx, sealer, place),
     nonces: await readNonces(tx, sealer, place, new Date(now())),
+    runs: await listRuns(tx, place, new Date(now())),
     marker,
   }
   return { settings: toPushedSettings(source), secrets: toPushedSecrets(source) }

@@ -40,10 +40,21 @@ export interface ActiveCertificate {
   readonly privateKey: string
 }
 
+/** Of probes, or of a validation. */
+export interface Run {
+  readonly kind: 'probe' | 'validation'
+  readonly nonce: string
+  readonly tenant: TenantId
+  readonly direction: 'out' | 'in'
+  readonly host: string
+}
+
 export interface SettingsSource {
   /** The project's settings version. */
   readonly version: number
   readonly document: SettingsDocument
+  /** Names that connectors lead to. */
+  readonly hosts: readonly string[]
   readonly tenants: readonly SettingsTenant[]
   readonly dkim: readonly ActiveDkimKey[]
   readonly certificates: readonly ActiveCertificate[]
@@ -51,12 +62,15 @@ export interface SettingsSource {
   readonly exchangeRanges: readonly string[]
   readonly proofTokens: readonly ProofToken[]
   readonly nonces: readonly Nonce[]
+  /** In date. */
+  readonly runs: readonly Run[]
   readonly marker: MarkerKeys
 }
 
 export function toPushedSettings(source: SettingsSource): PushedSettings {
   const { document, version, dkim } = source
   const seal = sealKeyOf(source)
+  const hosts = hostsOf(source)
   return {
     format: SETTINGS_FORMAT,
     version,
@@ -69,6 +83,8 @@ export function toPushedSettings(source: SettingsSource): PushedSettings {
     privacy: document.privacy,
     ...(document.maxTableAgeMs === undefined ? {} : { maxTableAgeMs: document.maxTableAgeMs }),
     ...(document.postmaster === undefined ? {} : { postmaster: document.postmaster }),
+    ...(hosts.length === 0 ? {} : { hosts }),
+    ...(document.clientTrust === undefined ? {} : { clientTrust: document.clientTrust }),
   }
 }
 
@@ -76,6 +92,12 @@ export function toPushedSecrets(source: SettingsSource): PushedSecrets {
   const { dkim, nonces, marker, certificates } = source
   const seal = sealKeyOf(source)
   const labels = new Map(withDomains(source.tenants).map(({ id, label }) => [id, label]))
+  const probes = source.runs.flatMap(({ tenant: id, ...run }) => {
+    const tenant = labels.get(id)
+    return tenant === undefined || run.kind !== 'probe'
+      ? []
+      : [{ nonce: run.nonce, tenant, direction: run.direction, host: parseHostName(run.host) ?? run.host }]
+  })
   const listeners = certificates
     .filter(({ tenant }) => tenant === undefined)
     .map(({ names, chain, privateKey }) => ({ names, certificate: chain, key: privateKey }))
@@ -102,8 +124,19 @@ export function toPushedSecrets(source: SettingsSource): PushedSecrets {
     ),
     ...(listeners.length === 0 ? {} : { listenerCertificates: listeners }),
     nonces: nonces.map(({ nonce, until }) => ({ nonce, until: until.toISOString() })),
+    ...(probes.length === 0 ? {} : { probes }),
     marker,
   }
+}
+
+/** Names that connectors and runs lead to, and those that the relays' certificates have. */
+function hostsOf({ certificates, runs, hosts }: SettingsSource): string[] {
+  const names = [
+    ...hosts,
+    ...certificates.filter(({ tenant }) => tenant === undefined).flatMap((each) => each.names),
+    ...runs.map(({ host }) => host),
+  ]
+  return [...new Set(names.map(parseHostName).filter((name) => name !== undefined))].toSorted()
 }
 
 /** @param sealingKey  SPKI DER of the relay's X25519 key in base64url */

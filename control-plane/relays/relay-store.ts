@@ -199,7 +199,7 @@ export async function listFleet(tx: Tx): Promise<FleetMember[]> {
   }>(
     tx,
     sql`select r.id, r.seen_at, r.snapshot_version, r.mapping_revision, r.refused_version,
-               p.snapshot_version as wanted_version, p.mapping_revision as wanted_revision
+               p.snapshot_version as wanted_version, coalesce(p.held_revision, p.mapping_revision) as wanted_revision
           from relay r join project p on p.organisation_id = r.organisation_id and p.id = r.project_id
          where r.state <> 'revoked'`,
   )

@@ -61,6 +61,14 @@ export const settingsDocumentSchema = z
       .max(3_650 * DAY_MS)
       .optional()
       .meta({ description: 'ms; older tables are not used any more (451). Absent: any age will do.' }),
+    clientTrust: z
+      .string()
+      .max(64 * 1024)
+      .optional()
+      .meta({
+        description:
+          'PEM of the authorities whose client certificates listeners believe, where the machine of a relay names none (SP-2); default: the public ones.',
+      }),
     postmaster: z.string().max(600).optional().meta({ description: 'Who gets mail to the unqualified postmaster.' }),
   })
   .meta({ id: 'RelaySettingsDocument' })
@@ -85,6 +93,9 @@ export function settingsFaults(document: SettingsDocument, labels: ReadonlySet<s
     ),
     ...(document.seal !== undefined && normaliseDomain(document.seal.domain) === undefined
       ? [faultAt('/seal/domain', 'domain', 'is no domain')]
+      : []),
+    ...(document.clientTrust !== undefined && !areCertificates(document.clientTrust)
+      ? [faultAt('/clientTrust', 'pem', 'must be certificates in PEM')]
       : []),
     ...(document.postmaster !== undefined && parseAddrSpec(document.postmaster) === undefined
       ? [faultAt('/postmaster', 'address', 'is no address `local-part@domain`')]

@@ -23,8 +23,8 @@ import type { SnapshotKeys } from './snapshot-keys.ts'
 
 /** Where the tables come from (mapping/). */
 export interface TableSource {
-  /** The project's table, at its revision or, where it moves on at that moment, at a newer one. */
-  current(organisation: OrganisationId, project: ProjectId): Promise<MappingTable>
+  /** The project's table as relays are told it, at that revision or, where it moves on at that moment, at a newer one. */
+  told(organisation: OrganisationId, project: ProjectId): Promise<MappingTable>
   /**
    * What leads from revision `from` to `table`: octets of `causeway-mapping-delta/1` with the digest of the table after it. undefined: it can't be
    * had any more, or would take more than `maxBytes`.
@@ -176,12 +176,12 @@ export class SnapshotStreams {
     for (let tries = 0; tries < TRIES; tries++) {
       const state = await loadProjectState(place, needs, this.#deps)
       if (state === undefined) return undefined
-      const table = await this.#deps.tables.current(place.organisation, place.project)
+      const table = await this.#deps.tables.told(place.organisation, place.project)
       if (table.version === state.mappingRevision) return { state, signer, table }
     }
     return this.#held(() =>
       holdProjectState(place, needs, this.#deps, async (state) => {
-        const table = await this.#deps.tables.current(place.organisation, place.project)
+        const table = await this.#deps.tables.told(place.organisation, place.project)
         if (table.version !== state.mappingRevision)
           throw new Error('unreachable: the table moved on while its project was held')
         return { state, signer, table }

@@ -8,9 +8,9 @@ import type { TableSource } from './stream-snapshots.ts'
 /** Entries and rules of a delta: it is applied in one go, while a relay's mail waits. */
 const MAX_CHANGES = 10_000
 
-export function createTableSource(db: Db, tables: Pick<CompiledTables, 'current'>): TableSource {
+export function createTableSource(db: Db, tables: Pick<CompiledTables, 'told'>): TableSource {
   return {
-    current: (organisation, project) => tables.current(organisation, project),
+    told: (organisation, project) => tables.told(organisation, project),
     async delta(place, from, table, maxBytes) {
       const delta = await withScope(db, { organisation: place.organisation }, (tx) =>
         readDelta(tx, place, from, table.version, MAX_CHANGES),

@@ -1,6 +1,7 @@
 // Tenants of a project over HTTP. A change of domains is told to the relays, and refused when the mapping would fall outside. (control-plane.md §3.3)
 import { z } from 'zod'
 import { callerName, callerOf } from '../access/caller.ts'
+import { demandCoexistenceOff, despiteCoexistence } from '../coexistence/demand-off.ts'
 import type { Tx } from '../db/database.ts'
 import { publishEvent } from '../db/outbox.ts'
 import { requestFindings } from '../findings/finding-run-store.ts'
@@ -194,19 +195,21 @@ const removeRoute = route({
   id: 'removeTenant',
   summary: 'Remove a tenant from a project',
   description:
-    'Refused while the mapping uses its domains. In no project any more, the tenant can be attached to another organization.',
+    'Refused while the mapping uses its domains, or coexistence is not off. In no project any more, the tenant can be attached to another organization.',
   tag: 'tenants',
   access: 'tenant.connect',
   params: oneParams,
+  query: z.strictObject({ despiteCoexistence }),
   ifMatch: 'optional',
   responses: { 204: { description: 'Removed' } },
-  problems: ['domain-in-use', 'deletion-pending'],
-  handler: ({ change, organisation, project, params: { tenant: text }, checkVersion }) =>
+  problems: ['domain-in-use', 'deletion-pending', 'coexistence-on'],
+  handler: ({ change, organisation, project, params: { tenant: text }, checkVersion, query }) =>
     change('tenant.removed', async (tx) => {
       const place = placeOf(organisation, project)
       await lock(tx, place)
       const before = await existingTenant(tx, place, text)
       checkVersion(before.version)
+      await demandCoexistenceOff(tx, place, query.despiteCoexistence)
       await deleteTenant(tx, place, before.id)
       await bumpSnapshot(tx, organisation, place.project, 'settings')
       await demandMappedInside(tx, place)

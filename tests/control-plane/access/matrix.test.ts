@@ -30,6 +30,7 @@ import { loadSettings } from '../../../control-plane/settings.ts'
 import { openConnect } from '../../../control-plane/tenants/connect.ts'
 import { testApi } from '../../harness/api.ts'
 import { AUDIT_EXAMPLES } from './examples/audit-examples.ts'
+import { COEXISTENCE_EXAMPLES } from './examples/coexistence-examples.ts'
 import { FINDING_EXAMPLES } from './examples/finding-examples.ts'
 import { KEY_EXAMPLES } from './examples/key-examples.ts'
 import { MAPPING_EXAMPLES } from './examples/mapping-examples.ts'
@@ -54,6 +55,7 @@ const EXAMPLES: Examples = {
   ...CONSENT_EXAMPLES,
   ...DIRECTORY_EXAMPLES,
   ...FINDING_EXAMPLES,
+  ...COEXISTENCE_EXAMPLES,
   ...MAPPING_EXAMPLES,
   ...MATCHING_EXAMPLES,
   ...KEY_EXAMPLES,

@@ -168,6 +168,7 @@ export function inputOf(
       arcSealingDomain: 'relay.example',
       turnsTnefOff: true,
       connectorHoldMs: 0,
+      relayHosts: { out: 'out.relay.example', in: 'in.relay.example' },
       ...setting,
     },
     freeBusy: { state: setting.state === 'off' ? 'off' : 'on', accessLevel: 'LimitedDetails' },
@@ -176,7 +177,6 @@ export function inputOf(
       { mailboxIn: S, presentedBy: T, mailboxGuid: 'mailbox-2', presentedGuid: undefined },
     ],
     markerWords: ['word-1'],
-    relayHosts: { out: 'out.relay.example', in: 'in.relay.example' },
     tenants: [tenant(S, 'contoso.example'), tenant(T, 'fabrikam.example')],
   }
 }

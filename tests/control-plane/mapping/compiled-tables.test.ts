@@ -1,6 +1,7 @@
 // Tables that are kept compiled and follow the database.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sql } from 'kysely'
 import { createLog } from '../../../common/log.ts'
 import { CompiledTables } from '../../../control-plane/mapping/compiled-tables.ts'
 import { DEFAULT_POLICY } from '../../../rewrite-rules/index.ts'
@@ -55,6 +56,45 @@ test('a table that went far, or whose history is gone, is compiled anew; one of 
   await api.call('POST', '/mappings/import', many('return'), JSON_TYPE)
   const table = await api.tables.current(api.organisation, api.project)
   assert.deepEqual([table.version, table.digest], [6, await api.freshDigest()])
+})
+
+test('while relays are told an earlier revision its table stays beside the newest, in the same memory; let go, both are one', async (t) => {
+  const api = await mappingApi(t)
+  const hold = (revision: number | null) =>
+    sql`update project set held_revision = ${revision}, held_since = ${revision === null ? null : new Date()} where id = ${api.project}`.execute(
+      api.it.database.owner.db,
+    )
+  const told = (tables = api.tables) => tables.told(api.organisation, api.project)
+  const current = (tables = api.tables) => tables.current(api.organisation, api.project)
+  const entries = Array.from({ length: 200 }, (_, i) => person(`p${i}`))
+  await api.call('POST', '/mappings/bulk', { upsert: entries })
+  const first = await told()
+  await api.call('POST', '/mappings/bulk', { upsert: [person('p0', { route: 'mx' })] })
+  await hold(1)
+  const digests: string[] = []
+  for (let i = 1; i <= 20; i++) {
+    await api.call('POST', '/mappings/bulk', { upsert: [person(`p${i}`, { route: 'mx' })] })
+    const newest = await current()
+    digests.push(newest.digest)
+    assert.deepEqual([newest.version, newest.digest], [i + 2, await api.freshDigest()])
+    assert.equal(newest.sizeBytes, first.sizeBytes, 'the same memory')
+    assert.equal(await told(), first, 'it stays')
+  }
+  // Another process, which has the newest first; and this one told what lies between two that it has had, and what it has dropped.
+  const other = new CompiledTables({ db: api.it.database.db, log, maxEntries: 300 })
+  const [theirs, ours] = [await current(other), await told(other)]
+  assert.deepEqual([theirs.digest, ours.digest, ours.version], [digests[19], first.digest, 1])
+  assert.equal(theirs.sizeBytes, ours.sizeBytes)
+  await hold(10)
+  assert.deepEqual([(await told()).version, (await told()).digest], [10, digests[7]])
+  assert.deepEqual([(await told(other)).version, (await told(other)).digest], [10, digests[7]])
+  assert.equal((await current(other)).digest, digests[19])
+  await hold(null)
+  for (const tables of [api.tables, other]) {
+    const newest = await current(tables)
+    assert.equal(await told(tables), newest)
+    assert.deepEqual([newest.version, newest.digest], [22, digests[19]])
+  }
 })
 
 test('tables of many projects are kept up to a number of entries, the ones asked for last', async (t) => {

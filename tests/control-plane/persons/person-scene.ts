@@ -174,6 +174,12 @@ async function fillDirectory({ it, run }: PersonScene, one: Human): Promise<void
                ${JSON.stringify({ properties: { EFUsers: [one.source] } })}::jsonb, 'intent', 'opr_1', 'test', now() from tenant_change`,
     sql`insert into tenant_state (organisation_id, project_id, tenant_id, operation_id, moment, objects, observed_at)
         values (${place}, 'tnt_source', ${one.objectId}, 'before', ${JSON.stringify([{ properties: { From: [one.source] } }])}::jsonb, now())`,
+    sql`insert into coexistence_object (organisation_id, project_id, tenant_id, noun, object_key, name, ownership, written, written_at)
+        values (${place}, 'tnt_source', 'InboundConnector', ${one.objectId}, 'in', 'created', ${JSON.stringify({ EFUsers: [one.source] })}::jsonb, now())`,
+    sql`insert into coexistence_switch (organisation_id, project_id, setting, state, since, free_busy, free_busy_state, free_busy_since, proof, author, changed_at)
+        values (${place}, '{}', 'off', now(), '{}', 'off', now(), ${JSON.stringify({ byOthers: [{ name: one.source }] })}::jsonb, 'test', now())
+        on conflict (organisation_id, project_id) do update
+          set proof = jsonb_build_object('before', coexistence_switch.proof, 'after', excluded.proof)`,
   )
 }
 

@@ -119,6 +119,8 @@ test('PR-6: erasing says before what it will do, needs that number, and leaves w
         'account 2 in-tenant',
         'tenant_facts 1 in-tenant',
         'tenant_change 1 in-tenant',
+        'coexistence_object 1 in-tenant',
+        'coexistence_switch 1 in-tenant',
         'tenant_state 1 in-tenant',
         'mapping_entry 1 in-force',
         'mapping_rule 1 in-force',
@@ -165,6 +167,8 @@ test('PR-6: with force the mapping and what was read of tenants go as well, and 
       sql`delete from tenant_facts`,
       sql`delete from tenant_change`,
       sql`delete from tenant_state`,
+      sql`delete from coexistence_object`,
+      sql`delete from coexistence_switch`,
       sql`update operation set finished_at = now() where finished_at is null`,
     )
     const before = await everything(scene, bob)

@@ -7,7 +7,7 @@ import { newId } from '../../../control-plane/ids.ts'
 import { relayNonceRoutes } from '../../../control-plane/relays/relay-nonce-routes.ts'
 import { relaySecretRoutes } from '../../../control-plane/relays/relay-secret-routes.ts'
 import { findMarker, readProofTokens } from '../../../control-plane/relays/relay-secret-store.ts'
-import { isNonceRecipient } from '../../../mta/nonces.ts'
+import { nonceOf } from '../../../mta/nonces.ts'
 import { dumpTables, findCanaries } from '../../harness/canary-search.ts'
 import { withFleet } from './fleet.ts'
 import type { Fleet } from './fleet.ts'
@@ -135,8 +135,8 @@ test(
     const { id, nonce, createdAt, expiresAt } = made.body
     assert.equal(Date.parse(expiresAt) - Date.parse(createdAt), 5 * 60_000)
     const taken = (now: number) =>
-      isNonceRecipient(`probe-${nonce}@relay.example`, 'relay.example', [{ nonce, until: Date.parse(expiresAt) }], now)
-    assert.deepEqual([taken(Date.parse(createdAt)), taken(Date.parse(expiresAt))], [true, false])
+      nonceOf(`probe-${nonce}@relay.example`, ['relay.example'], [{ nonce, until: Date.parse(expiresAt) }], now)?.kind
+    assert.deepEqual([taken(Date.parse(createdAt)), taken(Date.parse(expiresAt))], ['probe', undefined])
     const relay = await it.relay()
     await relay.open()
     const { secrets } = await relay.untilVersion((await it.versions()).snapshot)

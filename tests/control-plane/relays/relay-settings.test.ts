@@ -127,6 +127,7 @@ async function source(): Promise<SettingsSource> {
       tenant('fabrikam', ['fabrikam.example']),
       tenant('empty', []),
     ],
+    hosts: ['OUT.relay.example'],
     certificates: [],
     dkim: [key('contoso.example', 'ed', 'ed25519', ed), key('contoso.example', 'rsa', 'rsa-2048', rsa)],
     exchangeRanges: ['40.92.0.0/15'],
@@ -136,7 +137,30 @@ async function source(): Promise<SettingsSource> {
       token('fabrikam', 'in', 'current', 'c'),
       token('empty', 'out', 'current', 'd'),
     ],
-    nonces: [{ nonce: 'n'.repeat(32), until: new Date('2026-12-01T00:00:00Z') }],
+    nonces: ['n', 'v'].map((letter) => ({ nonce: letter.repeat(32), until: new Date('2026-12-01T00:00:00Z') })),
+    runs: [
+      {
+        kind: 'probe',
+        nonce: 'n'.repeat(32),
+        tenant: 'tnt_contoso' as never,
+        direction: 'out',
+        host: 'Out.Relay.Example',
+      },
+      {
+        kind: 'validation',
+        nonce: 'v'.repeat(32),
+        tenant: 'tnt_contoso' as never,
+        direction: 'in',
+        host: 'in.relay.example',
+      },
+      {
+        kind: 'probe',
+        nonce: 'n'.repeat(32),
+        tenant: 'tnt_empty' as never,
+        direction: 'out',
+        host: 'out.relay.example',
+      },
+    ],
     marker: { token: 'm'.repeat(32), secret: 's'.repeat(43) },
   }
 }
@@ -165,6 +189,10 @@ test('RC-5: what is pushed is taken by the relay: tenants with domains only, cur
   assert.deepEqual([settings.seal?.selector, secrets.seal?.selector], ['rsa', 'rsa'], 'RFC 8617 knows rsa-sha256 only')
   assert.equal(project.project.signing.seal === undefined, false)
   assert.ok(!JSON.stringify(settings).includes('PRIVATE KEY'))
+  const probe = { nonce: 'n'.repeat(32), tenant: 'contoso', direction: 'out', host: 'out.relay.example' }
+  assert.deepEqual(secrets.probes, [probe], 'neither validations nor tenants that can send nothing')
+  assert.deepEqual(project.project.probes, [probe])
+  assert.deepEqual(project.project.hosts, ['in.relay.example', 'out.relay.example'])
 })
 
 test('RC-5: a project that has nothing yet is a push that a relay takes', () => {
@@ -172,11 +200,13 @@ test('RC-5: a project that has nothing yet is a push that a relay takes', () => 
     version: 0,
     document: DEFAULT_DOCUMENT,
     tenants: [],
+    hosts: [],
     certificates: [],
     dkim: [],
     exchangeRanges: [],
     proofTokens: [],
     nonces: [],
+    runs: [],
     marker: { token: 'm'.repeat(32), secret: 's'.repeat(43) },
   }
   const json = (value: unknown) => Buffer.from(JSON.stringify(value))
