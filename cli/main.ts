@@ -58,6 +58,13 @@ const COMMANDS: ReadonlyMap<string, Listed> = new Map([
       load: async () => (await import('./db.ts')).db,
     },
   ],
+  [
+    'tour',
+    {
+      summary: 'the whole product once through against the simulated tenants, each result checked',
+      load: async () => (await import('./tour.ts')).tour,
+    },
+  ],
   ['sandbox', { summary: 'runs a simulated Microsoft 365', load: async () => (await import('./sandbox.ts')).sandbox }],
   [
     'start',

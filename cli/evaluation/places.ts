@@ -5,8 +5,8 @@ import { join } from 'node:path'
 const DEFAULT_PORTS = {
   api: 8080,
   entra: 8081,
-  relayOut: 2525,
-  relayIn: 2526,
+  relay: 2525,
+  frontDoor: 2526,
   internet: 2900,
   relayMetrics: 9465,
   apiMetrics: 9470,
@@ -14,6 +14,8 @@ const DEFAULT_PORTS = {
   graph: 8082,
   exchange: 8083,
   sandboxControl: 8084,
+  dns: 8085,
+  outside: 2527,
 } as const
 
 type PortName = keyof typeof DEFAULT_PORTS
@@ -46,6 +48,8 @@ export interface Places {
   readonly sandbox: string
   /** What was set up, and the key to it: 0600. */
   readonly state: string
+  /** When the tour held for the first time. */
+  readonly toured: string
   /** For a shell: `. data/env.sh`. */
   readonly environment: string
   readonly relay: string
@@ -61,6 +65,7 @@ export function placesIn(root: string): Places {
     connectApp: { certificate: join(root, 'connect-app.pem'), key: join(root, 'connect-app.key') },
     sandbox: join(root, 'sandbox'),
     state: join(root, 'evaluation.json'),
+    toured: join(root, 'toured'),
     environment: join(root, 'env.sh'),
     relay: join(root, 'relay'),
     log: join(root, 'causeway.log'),

@@ -1,7 +1,6 @@
-// Sets an evaluation up through the REST API, as an administrator with curl would: an organisation, a project with two tenants, a mapping table,
-// and an enrolment code for the relay. Done once; what it made is kept in a file that only its owner reads.
+// Sets an evaluation up through the REST API, as an administrator with curl would: an organisation, a project, and an enrolment code for its relay;
+// all else is left to the tour. Done once; what it made is kept in a file that only its owner reads.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { ADELE, CONTOSO, FABRIKAM } from '../../sandbox/tenants/seed.ts'
 import type { Places, Ports } from './places.ts'
 import { CONNECT_APP } from './sandbox.ts'
@@ -18,13 +17,22 @@ export interface SetUp extends Evaluation {
   readonly enrolmentCode: string
 }
 
+/** Whether the tour has held once. */
+export function hasToured({ toured }: Places): boolean {
+  return existsSync(toured)
+}
+
+export function noteToured({ toured }: Places): void {
+  writeFileSync(toured, `${new Date().toISOString()}\n`, { mode: 0o600 })
+}
+
 /** undefined: nothing was set up yet. */
 export function loadEvaluation({ state }: Places): Evaluation | undefined {
   return existsSync(state) ? (JSON.parse(readFileSync(state, 'utf8')) as Evaluation) : undefined
 }
 
-/** @param code  one-time code of the first run @param table  file of the mapping table */
-export async function setUpEvaluation(code: string, table: string, places: Places, ports: Ports): Promise<SetUp> {
+/** @param code  one-time code of the first run */
+export async function setUpEvaluation(code: string, places: Places, ports: Ports): Promise<SetUp> {
   const api = `http://127.0.0.1:${ports.api}`
   const first = await call(api, 'POST', '/session/break-glass', { code })
   const session = {
@@ -40,37 +48,7 @@ export async function setUpEvaluation(code: string, table: string, places: Place
   const key = String(made.body['secret'])
   const bearer = { Authorization: `Bearer ${key}` }
   const project = idOf(await call(api, 'POST', `/organizations/${organization}/projects`, { name: 'Merger' }, bearer))
-  const under = `/projects/${project}`
-  const tenants = [
-    { side: 'source', label: 'contoso', tenantId: CONTOSO, acceptedDomains: ['contoso.com', 'corp.contoso.com'] },
-    {
-      side: 'target',
-      label: 'fabrikam',
-      tenantId: FABRIKAM,
-      acceptedDomains: ['fabrikam.com', 'corp.fabrikam.com', 'lab.fabrikam.com'],
-    },
-  ]
-  for (const tenant of tenants)
-    await call(api, 'POST', `${under}/tenants`, { cloud: 'global', appModel: 'multi-tenant', ...tenant }, bearer)
-  const smartHosts = tenants.map(({ label }) => ({
-    tenant: label,
-    host: '127.0.0.1',
-    port: ports.internet,
-    tls: 'none',
-  }))
-  const settings = await call(api, 'GET', `${under}/relay-settings`, undefined, bearer)
-  await call(
-    api,
-    'PUT',
-    `${under}/relay-settings`,
-    { smartHosts },
-    { ...bearer, 'If-Match': settings.headers.get('etag') ?? '' },
-  )
-  await call(api, 'POST', `${under}/mappings/import?mode=replace`, await readFile(table), {
-    ...bearer,
-    'If-Match': '"0"',
-  })
-  const enrolment = await call(api, 'POST', `${under}/relay-enrolments`, { name: 'evaluation' }, bearer)
+  const enrolment = await call(api, 'POST', `/projects/${project}/relay-enrolments`, { name: 'evaluation' }, bearer)
   const evaluation: Evaluation = { organization, project, key }
   writeFileSync(places.state, JSON.stringify(evaluation, null, 2), { mode: 0o600 })
   writeFileSync(places.environment, environmentText(api, ports, evaluation), { mode: 0o600 })
@@ -88,6 +66,7 @@ function environmentText(api: string, ports: Ports, { organization, project, key
     FABRIKAM,
     CONNECT_APP,
     MAILBOX_PORT: String(ports.internet),
+    RELAY_PORT: String(ports.relay),
     ENTRA: `http://127.0.0.1:${ports.entra}`,
     SANDBOX: `http://127.0.0.1:${ports.sandboxControl}`,
   }
@@ -113,7 +92,7 @@ async function call(
   const response = await fetch(`${api}/api/v1${path}`, {
     method,
     headers: { ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
-    ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   const text = await response.text()
   if (!response.ok) throw new Error(`${method} ${path} was answered ${response.status}: ${text}`)

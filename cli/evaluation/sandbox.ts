@@ -1,5 +1,5 @@
-// The simulated Microsoft 365 of an evaluation: two organisations of sixty people, the application that signs administrators in, and the one by which
-// tenants are connected. Its state is kept beside the rest of the evaluation's data.
+// The simulated Microsoft 365 of an evaluation: two organisations of sixty people with their mail, the application that signs administrators in, and
+// the one by which tenants are connected. Its state is kept beside the rest of the evaluation's data.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { makeSelfSigned } from '../../common/self-signed.ts'
 import { neededFor } from '../../control-plane/tenants/capabilities.ts'
@@ -45,19 +45,23 @@ export async function startEvaluationSandbox(
         isMultiTenant: true,
         redirectUris: [CONSENT_PATHS.callback, CONSENT_PATHS.signedIn].map((path) => `${origin}${path}`),
         certificates: [connect],
-        permissions: discoveryPermissions(),
+        permissions: neededPermissions(),
       },
     ],
     contractsDirectory,
     at: { ports: { entra: ports.entra, graph: ports.graph, exchange: ports.exchange, control: ports.sandboxControl } },
+    mail: { ports: { frontDoor: ports.frontDoor, outside: ports.outside, dns: ports.dns } },
     directory: places.sandbox,
   })
 }
 
-/** What a discovery needs, Exchange's view of mailboxes and connectors included. By resource. */
-function discoveryPermissions(): Readonly<Record<string, readonly string[]>> {
+/** What it takes to read both tenants, Exchange's view of mailboxes and connectors included, and to change their mail flow. By resource. */
+function neededPermissions(): Readonly<Record<string, readonly string[]>> {
   const { permissions } = neededFor({
-    capabilities: [{ capability: 'discovery', level: 'minimal' }],
+    capabilities: [
+      { capability: 'discovery', level: 'minimal' },
+      { capability: 'coexistence', level: 'minimal' },
+    ],
     optional: [EXCHANGE_MANAGE_AS_APP.name],
   })
   const rolesAt = (where: keyof typeof RESOURCES) =>

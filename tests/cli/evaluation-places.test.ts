@@ -8,15 +8,15 @@ test('ports are those of the documentation unless they are moved', () => {
     const { api, entra, graph, exchange, sandboxControl } = portsFrom(base)
     assert.deepEqual([api, entra, graph, exchange, sandboxControl], [8080, 8081, 8082, 8083, 8084])
   }
-  assert.equal(new Set(Object.values(portsFrom(undefined))).size, 11)
+  assert.equal(new Set(Object.values(portsFrom(undefined))).size, 13)
 })
 
 test('moved ports follow one another, in an order that only ever grows', () => {
   assert.deepEqual(portsFrom('20000'), {
     api: 20_000,
     entra: 20_001,
-    relayOut: 20_002,
-    relayIn: 20_003,
+    relay: 20_002,
+    frontDoor: 20_003,
     internet: 20_004,
     relayMetrics: 20_005,
     apiMetrics: 20_006,
@@ -24,6 +24,8 @@ test('moved ports follow one another, in an order that only ever grows', () => {
     graph: 20_008,
     exchange: 20_009,
     sandboxControl: 20_010,
+    dns: 20_011,
+    outside: 20_012,
   })
 })
 

@@ -22,9 +22,9 @@ test(
       [/^user\talice\.smith@fabrikam\.com$/m, 'accounts by the beginning of a name'],
       [/^Grace Hall\n {2}or ghall/m, 'who is ambiguous, with the candidates'],
       [/\["confirmed","written"\]/, 'a pair made by hand'],
-      [/"confirmed":20,"revision":3/, 'all proposals, in one revision'],
+      [/"confirmed":20,"revision":2/, 'all proposals, in one revision'],
       [/^carol@contoso\.com\tcarol@fabrikam\.com$/m, 'entries in the mapping table'],
-      [/\["relay\.example",3,21\]/, 'the relay has them'],
+      [/^\[2,"\w+"\]$/m, 'and how it came about'],
     ] as const)
       assert.match(shown, expected, `${what}\n${shown}`)
     const kept = (name: string) => readFileSync(join(product.checkout, 'data', name), 'utf8')

@@ -7,11 +7,6 @@ import { eventually } from '../harness/wait.ts'
 test('the ten lines of the README do what it says', { skip: lacksShell, timeout: 240_000 }, async (t) => {
   const lines = shownLines('tests/e2e/readme.test.ts', 10)
   const product = await startEvaluation(t)
-  assert.match(
-    product.output(),
-    /After: as the mailbox received it[\s\S]*From: Alice Smith <alice\.smith@fabrikam\.com>/,
-  )
-
   const shown = product.run(`trap 'kill $!' EXIT\n${lines}`)
   for (const [expected, what] of [
     [/"revision":1,"created":1/, 'import'],
@@ -23,8 +18,8 @@ test('the ten lines of the README do what it says', { skip: lacksShell, timeout:
   ] as const)
     assert.match(shown, expected, what)
   const arrived = /mailbox: a message from <alice\.smith@fabrikam\.com> to <dana@example\.net>/g
-  await eventually('both messages are in the mailbox', () =>
-    product.output().match(arrived)?.length === 2 ? true : undefined,
+  await eventually('the message is in the mailbox', () =>
+    product.output().match(arrived)?.length === 1 ? true : undefined,
   )
   assert.equal(await product.stop(), 0, product.output())
 })
