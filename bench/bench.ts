@@ -10,6 +10,7 @@ const BENCHES: Record<string, () => Promise<{ run: (options: { quick: boolean; o
   push: () => import('./push.ts'),
   discovery: () => import('./discovery.ts'),
   matching: () => import('./matching.ts'),
+  coexistence: () => import('./coexistence.ts'),
 }
 
 const { positionals, values } = parseArgs({

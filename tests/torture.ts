@@ -1,13 +1,17 @@
 // `npm run torture`: the durability contract, at length (DU-1 to DU-8, SF-6). Processes are killed, disks stopped and failed, power cut, at
-// every system call and at random moments; whatever was accepted must be there afterwards. Exit code 1 when anything was lost.
-//   npm run torture                    everything, some 50 minutes
+// every system call and at random moments; whatever was accepted must be there afterwards. And coexistence: switched on and off under mail, harmed in
+// every way at every call. Exit code 1 when anything was lost.
+//   npm run torture                    everything, some 100 minutes
 //   npm run torture -- --quick         a tenth of it
 //   npm run torture -- spool-kills     only the sections named
 import assert from 'node:assert/strict'
 import { openSpool } from '../mta/spool/spool.ts'
+import { ROUNDS } from './harness/coexistence-faults.ts'
+import { coexistenceRounds } from './harness/coexistence-rounds.ts'
 import { faultLoad } from './harness/fault-load.ts'
 import { killRounds } from './harness/kill-rounds.ts'
 import { killAtStep, killRound } from './mta/spool/kill-writer.ts'
+import { globalSetup, globalTeardown } from './setup.ts'
 import { countSteps, powerCutRound, seeded, stopRound } from './mta/spool/crash-rounds.ts'
 import { failRound } from './mta/spool/fault-rounds.ts'
 import { Promises, accept, assertIntact, inDirectory, optionsFor } from './mta/spool/spool-harness.ts'
@@ -178,10 +182,34 @@ const RELAY: readonly Section[] = [
   },
 ]
 
+// ---- the whole product ----
+
+const PRODUCT: readonly Section[] = [
+  {
+    name: 'coexistence',
+    about:
+      'enable, a person’s move and disable under 20 messages a second: at every call that changes a tenant it fails, its answer is lost, or api, worker or relay are killed with -9 (RC-9)',
+    async run(share, progress) {
+      await globalSetup()
+      try {
+        const surroundings = { after: () => {}, diagnostic: (text: string) => console.log(text) }
+        const result = await coexistenceRounds(surroundings, [...sample(ROUNDS, share)], progress)
+        const { harms, sent, copies, rewritten, untouched, twiceInFlight } = result
+        return (
+          `${harms} harms, ${sent} messages, ${copies} copies, 0 lost, ${twiceInFlight} twice that a killed relay had in hand; of those ` +
+          `that may be either ${rewritten} rewritten, ${untouched} not; both tenants as they were after each round`
+        )
+      } finally {
+        await globalTeardown()
+      }
+    },
+  },
+]
+
 async function main(): Promise<void> {
   const names = process.argv.slice(2).filter((word) => !word.startsWith('--'))
   const share = process.argv.includes('--quick') ? 0.1 : 1
-  const sections = [...SPOOL, ...RELAY].filter(({ name }) => names.length === 0 || names.includes(name))
+  const sections = [...SPOOL, ...RELAY, ...PRODUCT].filter(({ name }) => names.length === 0 || names.includes(name))
   let failed = 0
   let lastShown = 0
   for (const { name, about, run } of sections) {

@@ -224,7 +224,10 @@ export class Caller {
   async #understand(call: Call, answer: Answer, { takesToken }: Address, wanted: 'json' | 'stream'): Promise<unknown> {
     const isGood = answer.status >= 200 && answer.status < 300
     if (!isGood) {
-      const { code, serviceCode } = call.judge(answer.status, await bodyOfRefusal(answer))
+      const { body, isCut } = await bodyOfRefusal(answer)
+      const { code, serviceCode } = call.judge(answer.status, body)
+      // Its reason was on the way, and the status alone says nothing: asked again, it is told.
+      if (isCut && code === 'UNEXPECTED') throw this.#error(call, 'TRANSIENT', 'no-answer', answer)
       // A download's address lives for minutes: the service is asked for a new one. What its host thinks of it says nothing about consent.
       if (!takesToken && code !== 'THROTTLED') throw this.#error(call, 'TRANSIENT', 'download-refused', answer)
       throw this.#error(call, code, serviceCode, answer)
@@ -256,11 +259,11 @@ export class Caller {
 }
 
 /** What it says besides its status; nothing when that can't be read. */
-async function bodyOfRefusal(answer: Answer): Promise<unknown> {
+async function bodyOfRefusal(answer: Answer): Promise<{ readonly body: unknown; readonly isCut: boolean }> {
   try {
-    return (await readJson(answer))?.value
+    return { body: (await readJson(answer))?.value, isCut: false }
   } catch (error) {
-    if (error instanceof MicrosoftError) return undefined
+    if (error instanceof MicrosoftError) return { body: undefined, isCut: error.code === 'TRANSIENT' }
     throw error
   }
 }

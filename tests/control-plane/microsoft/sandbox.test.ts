@@ -105,3 +105,18 @@ test('without the consent Graph’s report is refused as a missing consent, and 
   await assert.rejects(graph.page({ path: '/domains' }, { operation: 'GET /domains' }), { code: 'CONSENT_MISSING' })
   await assert.rejects(collect(exchange.read('Get-Mailbox', {})), { code: 'RBAC_MISSING' })
 })
+
+test('a refusal whose reason is cut off passes by itself, where its status alone says nothing', async (t) => {
+  const sandbox = await testSandbox(t)
+  const { exchange } = clientsAt(sandbox, new VirtualPace(), () => {})
+  for (const [tenantId, tenant] of sandbox.tenants) {
+    sandbox.control.grantExchangeRole(tenantId, sandbox.app.clientId, 'Organization Management')
+    const config = tenant.toData().exchangeObjects?.find(({ noun }) => noun === 'OrganizationConfig')
+    assert.ok(config !== undefined)
+    sandbox.control.changeObject(tenantId, config.guid, { IsDehydrated: true })
+  }
+  const make = () => exchange.invoke('New-RemoteDomain', { Name: 'X', DomainName: 'x.example' })
+  await assert.rejects(make(), { code: 'UNEXPECTED', serviceCode: 'InvalidOperationInDehydratedContextException' })
+  sandbox.faults.add({ service: 'exchange', effect: { kind: 'cut' }, when: 'after' })
+  await assert.rejects(make(), { code: 'TRANSIENT', serviceCode: 'no-answer', status: 400 })
+})
