@@ -469,16 +469,16 @@ test('§3.5: whoever is paired by a rule was the only one who could be, on both 
 })
 
 test('§3.5: whom a higher rule left ambiguous does not keep another from what they share under a lower one', () => {
-  const employee = (employeeId: string) => ({ attributes: { employeeId } })
+  const byEmployeeId = (employeeId: string) => ({ attributes: { employeeId } })
   const matches = decide({
     sources: [
       account('s0', { addresses: ['a@both.example'] }),
-      account('s1', { addresses: ['a@both.example'], ...employee('1') }),
+      account('s1', { addresses: ['a@both.example'], ...byEmployeeId('1') }),
     ],
     targets: [
       account('t0', { addresses: ['a@both.example'] }),
-      account('t1', employee('1')),
-      account('t2', employee('1')),
+      account('t1', byEmployeeId('1')),
+      account('t2', byEmployeeId('1')),
     ],
     rules: [{ kind: 'attribute', source: 'employeeId', target: 'employeeId' }, { kind: 'address' }],
   })
