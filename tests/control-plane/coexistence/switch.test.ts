@@ -8,7 +8,7 @@ import { coexistenceReconciler } from '../../../control-plane/coexistence/reconc
 import { emergencyStop, readSwitch, setCoexistence } from '../../../control-plane/coexistence/switch.ts'
 import { listTransitions } from '../../../control-plane/coexistence/switch-store.ts'
 import { rowOf, rowsOf, withScope } from '../../../control-plane/db/database.ts'
-import { readProofTokens, rotateProofToken } from '../../../control-plane/relays/relay-secret-store.ts'
+import { readProofTokens, rotateMarker, rotateProofToken } from '../../../control-plane/relays/relay-secret-store.ts'
 import { switchScene } from './switch-scene.ts'
 
 const scene = await switchScene()
@@ -237,6 +237,46 @@ test('a proof token that was rotated goes into the rules by the next look, and i
   await scene.lookAfter()
   assert.deepEqual([(await scene.view()).state, await problemsOf()], ['on', []])
   assert.notDeepEqual((await ourRule('20-Route-Sender')).properties['SetHeaderValue'], before)
+})
+
+test('while the marker is rotated the rules name both words and stay on, and that is no drift', async () => {
+  await scene.enable()
+  const wordsOf = async () => (await ourRule('20-Route-Sender')).properties['ExceptIfHeaderContainsWords'] as string[]
+  const [before = ''] = await wordsOf()
+  await inside((tx) => rotateMarker(tx, it.deps.sealer, place, 'token', new Date()))
+  await scene.lookAfter()
+  const both = await wordsOf()
+  assert.deepEqual([both.length, both.includes(before)], [2, true])
+  assert.deepEqual([(await scene.view()).state, await problemsOf()], ['on', []])
+  assert.equal((await ourRule('20-Route-Sender')).isEnabled, true)
+})
+
+test('a certificate of another name that takes the place of the first is named by the connector from the next look on', async () => {
+  await scene.enable()
+  const connectorName = async () =>
+    (await scene.ours()).find(({ name, noun }) => noun === 'InboundConnector' && name.endsWith('-In'))?.properties[
+      'TlsSenderCertificateName'
+    ]
+  const before = await connectorName()
+  const activate = (name: unknown) =>
+    inside((tx) => sql`update certificate set names = ${[name]} where tenant_id = ${it.source.id}`.execute(tx))
+  const tenant = await inside((tx) =>
+    rowOf<{ domains: readonly string[] }>(
+      tx,
+      sql`select accepted_domains as domains from tenant_connection where id = ${it.source.id}`,
+    ),
+  )
+  const other = tenant?.domains.find((domain) => domain !== before)
+  assert.ok(other !== undefined)
+  try {
+    await activate(other)
+    await scene.lookAfter()
+    assert.deepEqual([(await scene.view()).state, await problemsOf(), await connectorName()], ['on', [], other])
+  } finally {
+    await activate(before)
+    await scene.lookAfter()
+  }
+  assert.equal(await connectorName(), before)
 })
 
 // ── Drift ──
