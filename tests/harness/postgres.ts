@@ -28,7 +28,7 @@ export async function testDatabase(t: Ending, options: { maxConnections?: number
   if (host === undefined) throw new Error('run with --test-global-setup=tests/setup.ts, as `npm test` does')
   const database = `t_${randomBytes(6).toString('hex')}`
   const admin = openDatabase({ connection: { host, user: EMBEDDED_OWNER, database: 'postgres' }, ...ownerOptions })
-  await sql.raw(`create database ${database} template template_causeway`).execute(admin.db)
+  await sql.raw(`create database ${database} template template_causeway strategy file_copy`).execute(admin.db)
   const ownerConnection = { host, user: EMBEDDED_OWNER, database }
   const connection = { host, user: SERVICE_ROLE, database }
   const owner = openDatabase({ connection: ownerConnection, ...ownerOptions })
