@@ -49,6 +49,8 @@ export function propagateRules(
     const pending = earlier.changes.filter((change) => change.atMs > nowMs && change.atMs < atMs)
     propagations.set(guid, { acting, changes: [...pending, { atMs, version }] })
   }
+  for (const [guid, { changes }] of propagations)
+    if (changes.every(({ atMs }) => atMs <= nowMs)) propagations.delete(guid)
 }
 
 function versionAt({ acting, changes }: Propagation, nowMs: number): Version {

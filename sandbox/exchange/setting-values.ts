@@ -10,6 +10,7 @@ type Form = (text: string) => string | undefined
 const DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/i
 const ADDRESS = /^[^\s@]{1,64}@[^\s@]{1,255}$/
 
+export const isAddress = (text: string): boolean => ADDRESS.test(text)
 const isDomain = (text: string) => text.length <= 255 && DOMAIN.test(text)
 const when =
   (isOfForm: (text: string) => boolean): Form =>
@@ -23,7 +24,7 @@ const oneOf =
 const domain = when(isDomain)
 const domainOrBelow = when((text) => isDomain(text.replace(/^\*\./, '')))
 const domainPattern = when((text) => text === '*' || isDomain(text.replace(/^\*\./, '')))
-const address = when((text) => ADDRESS.test(text))
+const address = when(isAddress)
 const headerName = when((text) => /^[\x21-\x39\x3b-\x7e]{1,64}$/.test(text))
 const endpoint = when((text) => URL.parse(text)?.protocol === 'https:')
 const scope = oneOf('InOrganization', 'NotInOrganization')

@@ -3,9 +3,8 @@ import type { Cmdlet } from './cmdlet.ts'
 import { rowsOf } from './cmdlet.ts'
 import { findSetting } from './configuration.ts'
 import { unfitValue } from './exchange-error.ts'
+import { isAddress } from './setting-values.ts'
 import { identityIn } from './write-settings.ts'
-
-const ADDRESS = /^[^\s@]{1,64}@[^\s@]{1,255}$/
 
 /** TaskName and IsTaskSuccessful are what administrators' scripts read; the text beside them is named from memory. */
 export const validateOutboundConnector: Cmdlet = {
@@ -16,7 +15,7 @@ export const validateOutboundConnector: Cmdlet = {
     const { parameters, services, tenant } = call
     const connector = findSetting(call, 'OutboundConnector', identityIn(call))
     const recipients = parameters.list('Recipients') ?? []
-    if (recipients.length === 0 || !recipients.every((each) => ADDRESS.test(each)))
+    if (recipients.length === 0 || !recipients.every(isAddress))
       throw unfitValue('Recipients', 'Cannot convert value to type "SmtpAddress".')
     const tasks = (await services.validateConnector?.(tenant.id, connector, recipients)) ?? [
       { name: 'Check connectivity', isSuccessful: false, detail: 'this sandbox has no mail' },

@@ -11,15 +11,7 @@ const MAX_DOMAINS = 238
 
 export const relationshipCmdlets = settingCmdlets({
   noun: 'OrganizationRelationship',
-  // Nothing is shared, and nobody asked, until its maker says so.
-  defaults: {
-    ...SETTING_DEFAULTS.OrganizationRelationship,
-    ArchiveAccessEnabled: false,
-    FreeBusyAccessEnabled: false,
-    FreeBusyAccessLevel: 'None',
-    TargetApplicationUri: null,
-    TargetAutodiscoverEpr: null,
-  },
+  defaults: SETTING_DEFAULTS.OrganizationRelationship,
   parameters: {
     both: `ArchiveAccessEnabled DeliveryReportEnabled DomainNames Enabled FreeBusyAccessEnabled FreeBusyAccessLevel
       FreeBusyAccessScope MailboxMoveCapability MailboxMoveEnabled MailboxMovePublishedScopes MailTipsAccessEnabled

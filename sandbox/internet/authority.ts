@@ -100,7 +100,7 @@ export class CertificateAuthority {
 
   /**
    * For the names that a PKCS #10 request asks for.
-   * @param request  PEM @param names  in place of them @returns PEM @throws RequestRefused
+   * @param request  PEM @param names  in place of them @returns PEM @throws RequestRefused, RangeError when a name is none
    */
   sign(request: string, terms: Terms, names?: readonly string[]): string {
     const { dnsNames, publicKey } = readCertificateRequest(request)
@@ -109,7 +109,8 @@ export class CertificateAuthority {
 
   #certify(names: readonly string[], publicKey: KeyObject, { notBefore, notAfter, usages }: Terms): string {
     const wanted = names.map((name) => name.toLowerCase())
-    if (wanted.length === 0 || !wanted.every(isCertifiableName)) throw new Error('a name is not the name of a host')
+    if (wanted.length === 0 || !wanted.every(isCertifiableName))
+      throw new RangeError('a name is not the name of a host')
     const commonName = wanted.find((name) => name.length <= MAX_COMMON_NAME)
     const usage = publicKey.asymmetricKeyType === 'rsa' ? SIGNS_AND_TAKES_KEYS : SIGNS
     return certificateOf(this.#key, {

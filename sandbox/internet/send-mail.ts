@@ -143,6 +143,7 @@ export async function connectToHost(host: string, options: SendingOptions): Prom
 
 interface Refused {
   readonly message: string
+  readonly code?: string | undefined
   readonly recipient?: string | undefined
   readonly response?: string | undefined
   readonly responseCode?: number | undefined
@@ -163,8 +164,11 @@ async function transact(
   })
   const outcome = (recipient: string, fault: Refused): SendOutcome => {
     const code = fault.responseCode ?? 0
-    const kind = code >= 500 ? 'refused' : 'deferred'
-    return { recipient, kind, code, reply: fault.response ?? fault.message, host, isEncrypted: connection.secure }
+    // Before it is sent: the host has said how much it takes, and will say so again (RFC 1870 §6).
+    const isTooLarge = code === 0 && fault.code === 'EMESSAGE'
+    const kind = code >= 500 || isTooLarge ? 'refused' : 'deferred'
+    const reply = fault.response ?? (isTooLarge ? `5.3.4 ${fault.message}` : fault.message)
+    return { recipient, kind, code, reply, host, isEncrypted: connection.secure }
   }
   try {
     const { reply, refused } = await done.promise

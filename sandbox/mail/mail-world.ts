@@ -165,11 +165,7 @@ export async function startMailWorld(options: MailWorldOptions): Promise<MailWor
   const queue = new MailQueue({
     times: options.retry,
     attempt: (mail, signal) => attempt(mail, signal),
-    onFailed: ({ tenantId, message }, failures) => {
-      for (const { recipient, reply } of failures)
-        transport.note('rejected', tenantId, { ...message, recipients: [recipient] }, { reply })
-      transport.report(tenantId, message, failures)
-    },
+    onFailed: ({ tenantId, message }, failures) => transport.fail(tenantId, message, failures),
   })
   stack.defer(() => queue.close())
   const transport = new TenantTransport({

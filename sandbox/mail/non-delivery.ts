@@ -50,7 +50,7 @@ export function nonDeliveryReport(about: NonDelivery): EnvelopedMessage | undefi
     "Your message couldn't be delivered to:",
     '',
     ...failures.map(
-      ({ recipient, host, reply }) => `${recipient}: ${host === undefined ? '' : `${host} said `}${reply}`,
+      ({ recipient, host, reply }) => `${recipient}: ${host === undefined ? '' : `${host} said `}${oneLine(reply)}`,
     ),
     '',
     `--${boundary}`,
@@ -81,10 +81,15 @@ function statusFields({ notices }: EnvelopedMessage, { recipient, reply, host }:
     `Final-Recipient: rfc822;${recipient}`,
     'Action: failed',
     `Status: ${/^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})\b/.exec(reply)?.[1] ?? '5.0.0'}`,
-    `Diagnostic-Code: smtp;${reply.replaceAll(/[\r\n]+/g, ' ')}`,
+    `Diagnostic-Code: smtp;${oneLine(reply)}`,
     ...(host === undefined ? [] : [`Remote-MTA: dns;${host}`]),
     '',
   ]
+}
+
+/** A reply may have several, with bare line feeds between, which no host would take. */
+function oneLine(reply: string): string {
+  return reply.replaceAll(/[\r\n]+/g, ' ')
 }
 
 /** RFC 3461 §4: `+2B` is a plus. What could end the line is left out. */

@@ -12,6 +12,8 @@ interface WrittenRecord {
 export interface KeptNames {
   readonly records: readonly WrittenRecord[]
   readonly hosts: readonly (readonly [host: string, port: number])[]
+  /** What was there from the start and was taken away; absent: nothing. */
+  readonly removed?: readonly WrittenRecord[]
 }
 
 export const RECORD_TYPES = ['A', 'AAAA', 'CNAME', 'MX', 'TXT'] as const satisfies readonly ZoneType[]
@@ -21,6 +23,7 @@ export class OperatorNames {
   readonly #ports: Map<string, number>
   readonly #file: KeptFile<KeptNames> | undefined
   #records: WrittenRecord[] = []
+  #removed: WrittenRecord[] = []
   readonly #hosts = new Map<string, number>()
 
   /** @param ports  by host, of all */
@@ -28,39 +31,57 @@ export class OperatorNames {
     this.#zones = zones
     this.#ports = ports
     this.#file = file
-    const kept = file?.load()
-    for (const { name, type, data } of kept?.records ?? []) this.putRecord(name, type, data)
-    for (const [host, port] of kept?.hosts ?? []) this.setHost(host, port)
+    const { records = [], hosts = [], removed = [] } = file?.load() ?? {}
+    // The file stays as it is: a start that is broken off would leave half of it.
+    for (const record of removed) this.#remove(record)
+    for (const record of records) this.#put(record)
+    for (const [host, port] of hosts) this.#listen(host, port)
   }
 
   /** Beside what the name holds of this type; twice is once. @throws RangeError when no name server would take it */
   putRecord(name: string, type: ZoneType, data: string): void {
-    const values = this.#valuesOf(name, type)
-    const record = { name: name.toLowerCase().replace(/\.$/, ''), type, data }
-    if (!values.includes(data)) this.#set(name, type, [...values, data])
-    if (!this.#records.some((each) => isSame(each, record))) this.#records.push(record)
+    this.#put(recordOf(name, type, data))
     this.#keep()
   }
 
   /** @param data  undefined: all of this type */
   removeRecord(name: string, type: ZoneType, data?: string): void {
-    const key = name.toLowerCase().replace(/\.$/, '')
-    const left = data === undefined ? [] : this.#valuesOf(name, type).filter((value) => value !== data)
-    if (left.length === 0) this.#zones.remove(name, type)
-    else this.#set(name, type, left)
-    this.#records = this.#records.filter(
-      (each) => each.name !== key || each.type !== type || (data !== undefined && each.data !== data),
-    )
+    const there = data === undefined ? this.#valuesOf(name, type) : [data]
+    for (const each of there) this.#remove(recordOf(name, type, each))
     this.#keep()
   }
 
   /** On this machine, at this port in place of 25. @throws RangeError */
   setHost(host: string, port: number): void {
-    const name = host.toLowerCase()
+    this.#listen(host.toLowerCase(), port)
+    this.#keep()
+  }
+
+  #put(record: WrittenRecord): void {
+    const { name, type, data } = record
+    const values = this.#valuesOf(name, type)
+    if (values.includes(data)) return
+    this.#set(name, type, [...values, data])
+    const removed = without(this.#removed, record)
+    if (removed.length === this.#removed.length) this.#records.push(record)
+    this.#removed = removed
+  }
+
+  #remove(record: WrittenRecord): void {
+    const { name, type, data } = record
+    const values = this.#valuesOf(name, type)
+    const records = without(this.#records, record)
+    if (values.includes(data) && records.length === this.#records.length) this.#removed.push(record)
+    this.#records = records
+    const left = values.filter((value) => value !== data)
+    if (left.length === 0) this.#zones.remove(name, type)
+    else this.#set(name, type, left)
+  }
+
+  #listen(name: string, port: number): void {
     this.#set(name, 'A', ['127.0.0.1'])
     this.#ports.set(name, port)
     this.#hosts.set(name, port)
-    this.#keep()
   }
 
   #set(name: string, type: ZoneType, values: readonly string[]): void {
@@ -77,8 +98,17 @@ export class OperatorNames {
   }
 
   #keep(): void {
-    this.#file?.save({ records: this.#records, hosts: [...this.#hosts] })
+    this.#file?.save({ records: this.#records, hosts: [...this.#hosts], removed: this.#removed })
   }
+}
+
+/** With the name and the data as they are read back. */
+function recordOf(name: string, type: ZoneType, data: string): WrittenRecord {
+  return { name: name.toLowerCase().replace(/\.$/, ''), type, data: type === 'MX' ? written(exchanger(data)) : data }
+}
+
+function without(records: readonly WrittenRecord[], record: WrittenRecord): WrittenRecord[] {
+  return records.filter((each) => !isSame(each, record))
 }
 
 /** `10 mx.example.net` */

@@ -48,7 +48,7 @@ export class TenantTransport {
     const { waiting, failures, reply } = this.decide(tenantId, message, origin)
     const rest = { tenantId, way: { kind: 'rules', origin } as const, message: { ...message, recipients: waiting } }
     if (waiting.length > 0) this.#deps.queue.add(rest, reply)
-    if (failures.length > 0) this.report(tenantId, message, failures)
+    if (failures.length > 0) this.fail(tenantId, message, failures)
   }
 
   /** Everything is done but what this returns. */
@@ -70,7 +70,6 @@ export class TenantTransport {
           this.note('dropped', tenantId, delivery, { reply: `by the rule ${delivery.rule}` })
           break
         case 'reject':
-          this.note('rejected', tenantId, delivery, { reply: delivery.reply })
           for (const recipient of delivery.recipients) failures.push({ recipient, reply: delivery.reply })
           break
         case 'defer':
@@ -85,8 +84,10 @@ export class TenantTransport {
     return { waiting, failures, reply: why }
   }
 
-  /** Tells the sender, unless that is nobody, or his domain is to get no such reports. */
-  report(tenantId: string, message: EnvelopedMessage, failures: readonly Failure[]): void {
+  /** Notes each, and tells the sender, unless that is nobody, or his domain is to get no such reports. */
+  fail(tenantId: string, message: EnvelopedMessage, failures: readonly Failure[]): void {
+    for (const { recipient, reply } of failures)
+      this.note('rejected', tenantId, { ...message, recipients: [recipient] }, { reply })
     const { nowMs, guid } = this.#deps
     const { book } = this.#tenant(tenantId)
     const domain = initialDomainOf(book.tenant)

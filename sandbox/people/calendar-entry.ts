@@ -67,14 +67,14 @@ function told(
   if (entry !== undefined && !isSame(entry.organizer.address, organizer.address))
     return withProblem(entry, 'another-organizer')
   if (entry !== undefined && notice.sequence < entry.sequence) return withProblem(entry, 'outdated')
-  if (entry !== undefined && notice.method === 'CANCEL' && isFrom(message, [organizer.address], isSame))
-    return { ...entry, sequence: notice.sequence, isCancelled: true, ...threadOf(message) }
   const isGenuine = isFrom(
     message,
     [organizer.address, ...(notice.sentBy === undefined ? [] : [notice.sentBy])],
     isSame,
   )
   if (!isGenuine && entry !== undefined) return withProblem(entry, 'sender-is-not-organizer')
+  if (entry !== undefined && notice.method === 'CANCEL')
+    return { ...entry, sequence: notice.sequence, isCancelled: true, ...threadOf(message) }
   return {
     uid: notice.uid,
     sequence: notice.sequence,

@@ -82,10 +82,12 @@ export const SETTING_DEFAULTS = {
     SetHeaderValue: null,
     RemoveHeader: null,
   },
+  // Nothing is shared, and nobody asked.
   OrganizationRelationship: {
     Enabled: true,
-    FreeBusyAccessEnabled: true,
-    FreeBusyAccessLevel: 'LimitedDetails',
+    ArchiveAccessEnabled: false,
+    FreeBusyAccessEnabled: false,
+    FreeBusyAccessLevel: 'None',
     FreeBusyAccessScope: null,
     MailTipsAccessEnabled: false,
     MailTipsAccessLevel: 'None',
@@ -94,9 +96,9 @@ export const SETTING_DEFAULTS = {
     MailboxMoveCapability: null,
     DeliveryReportEnabled: false,
     PhotosEnabled: false,
-    TargetApplicationUri: 'outlook.com',
+    TargetApplicationUri: null,
     TargetSharingEpr: null,
-    TargetAutodiscoverEpr: 'https://autodiscover.outlook.com/autodiscover/autodiscover.svc/WSSecurity',
+    TargetAutodiscoverEpr: null,
     TargetOwaURL: null,
     OrganizationContact: null,
   },
@@ -195,6 +197,10 @@ export function organizationRelationship(
   return setting(place, 'OrganizationRelationship', name, {
     DomainNames: domainNames,
     ...SETTING_DEFAULTS.OrganizationRelationship,
+    FreeBusyAccessEnabled: true,
+    FreeBusyAccessLevel: 'LimitedDetails',
+    TargetApplicationUri: 'outlook.com',
+    TargetAutodiscoverEpr: 'https://autodiscover.outlook.com/autodiscover/autodiscover.svc/WSSecurity',
     ...differing,
   })
 }

@@ -258,6 +258,8 @@ test('a relay gets its certificate by request, its name by a verified domain, an
   assert.equal(chain, `${certificate}${root}`)
   const other = (await ask('sign-request', { pem, names: ['x.test'], usages: ['server'] })) as { certificate: string }
   assert.equal(new X509Certificate(other.certificate).subjectAltName, 'DNS:x.test')
+  for (const names of [[], ['no host']])
+    assert.equal((await control('sign-request', { pem, names })).status, 400, JSON.stringify(names))
   await ask('add-verified-domain', { tenant: CONTOSO, domain: name })
   await ask('add-verified-domain', { tenant: CONTOSO, domain: name })
   assert.equal((await control('add-verified-domain', { tenant: FABRIKAM, domain: name })).status, 400)

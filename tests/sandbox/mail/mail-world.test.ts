@@ -7,19 +7,20 @@ import type { ReceivedMail } from '../../../sandbox/internet/mail-server.ts'
 import { parseMessage, removeField, serialise, setField, valuesOf } from '../../../sandbox/mail-flow/header.ts'
 import { defaultMailFlowBehaviour } from '../../../sandbox/mail-flow/behaviour.ts'
 import { eventually } from '../../harness/wait.ts'
-import { inbound, setting } from '../mail-flow/small-tenant.ts'
+import { setting } from '../mail-flow/small-tenant.ts'
 import {
   bring,
   CONTOSO,
   DAY_MS,
   FABRIKAM,
   inMailbox,
+  letRelayIn,
   letter,
   outboundTo,
   outsideMail,
   RELAY_NAME,
   reportIn,
-  ruleOf,
+  routingRule,
   startSmallWorld,
   startTestRelay,
   write,
@@ -38,9 +39,7 @@ before(async () => {
   const terms = { notBefore: Date.now() - DAY_MS, notAfter: Date.now() + DAY_MS }
   const named = async (name: string) => [name, await world.authority.issue([name], terms)] as const
   certificates = Object.fromEntries(await Promise.all(Object.values(RELAY_NAME).map(named)))
-  for (const tenant of [world.contoso, world.fabrikam]) {
-    tenant.putExchangeObject(inbound('In', RELAY_NAME[tenant.id as keyof typeof RELAY_NAME]))
-  }
+  letRelayIn(world)
   world.contoso.putExchangeObject(outboundTo('Out', relay.host))
 })
 after(async () => {
@@ -72,19 +71,9 @@ function goesBackTo(tenantId: keyof typeof RELAY_NAME, rename: (address: string)
 }
 
 function putRoute(differing: Readonly<Record<string, unknown>> = {}): void {
-  world.contoso.putExchangeObject(
-    ruleOf('20-Route-Sender', {
-      FromMemberOf: ['presented@contoso.com'],
-      SentToScope: 'NotInOrganization',
-      RouteMessageOutboundConnector: 'Out',
-      SetHeaderName: 'X-Causeway-Project',
-      SetHeaderValue: PROOF,
-      ExceptIfHeaderContainsMessageHeader: 'X-Causeway-Trace',
-      ExceptIfHeaderContainsWords: [TRACE],
-      StopRuleProcessing: true,
-      ...differing,
-    }),
-  )
+  const sent = { FromMemberOf: ['presented@contoso.com'], SentToScope: 'NotInOrganization' }
+  const by = { connector: 'Out', token: PROOF, mark: TRACE }
+  world.contoso.putExchangeObject(routingRule('20-Route-Sender', by, { ...sent, ...differing }))
 }
 
 test('a colleague of the tenant gets it at once; the other tenant over SMTP, with what it says of who sent it', async () => {
@@ -215,7 +204,7 @@ const SWITCHES = [
 for (const { mailUserAddress, to, why } of SWITCHES) {
   test(`switch (a): at a connector, ${why}`, async () => {
     world.behaviour.mailUserAddress = mailUserAddress
-    putRoute({ SentToScope: null, SentToMemberOf: null, FromMemberOf: ['presented@contoso.com'] })
+    putRoute({ SentToScope: null })
     await write(world, CONTOSO, { from: 'alice@contoso.com', to: ['dora@contoso.com'], subject: `switch ${to}` })
     await eventually('the relay has it', () => relay.taken[0])
     assert.deepEqual(relay.taken[0]?.recipients, [to])

@@ -14,7 +14,7 @@ import type { MailboxArrival } from '../../../sandbox/mail/mailboxes.ts'
 import type { ExchangeObject } from '../../../sandbox/tenants/objects.ts'
 import { SimulatedTenant } from '../../../sandbox/tenants/tenant.ts'
 import { addVerifiedDomain } from '../../../sandbox/tenants/verified-domain.ts'
-import { setting, smallBook } from '../mail-flow/small-tenant.ts'
+import { inbound, setting, smallBook } from '../mail-flow/small-tenant.ts'
 
 export const CONTOSO = 'tenant-contoso'
 export const FABRIKAM = 'tenant-fabrikam'
@@ -122,6 +122,29 @@ export function ruleOf(name: string, properties: Readonly<Record<string, unknown
     SenderAddressLocation: 'HeaderOrEnvelope',
   }
   return setting('TransportRule', name, { ...defaults, Priority: priority, ...properties })
+}
+
+/** To the relay with a proof of where it comes from, unless it has been there. (coexistence.md §2.1 row 9) */
+export function routingRule(
+  name: string,
+  { connector, token, mark }: { readonly connector: string; readonly token: string; readonly mark: string },
+  properties: Readonly<Record<string, unknown>>,
+): ExchangeObject {
+  return ruleOf(name, {
+    RouteMessageOutboundConnector: connector,
+    SetHeaderName: 'X-Causeway-Project',
+    SetHeaderValue: token,
+    ExceptIfHeaderContainsMessageHeader: 'X-Causeway-Trace',
+    ExceptIfHeaderContainsWords: [mark],
+    StopRuleProcessing: true,
+    ...properties,
+  })
+}
+
+/** Both tenants take mail as their own from who shows their certificate. */
+export function letRelayIn({ contoso, fabrikam }: SmallWorld): void {
+  contoso.putExchangeObject(inbound('In', RELAY_NAME[CONTOSO]))
+  fabrikam.putExchangeObject(inbound('In', RELAY_NAME[FABRIKAM]))
 }
 
 export function outboundTo(

@@ -310,6 +310,17 @@ test('a report names whom the sender wrote to in truth, and who asked for none g
   )
 })
 
+test('a message that is larger than its host takes comes back at once', async () => {
+  routeAll()
+  const large = Buffer.concat([letter('alice@contoso.com', 'x@other.test', 'large'), Buffer.alloc(1_000_001, 'x\r\n')])
+  await world.submit(CONTOSO, { sender: 'alice@contoso.com', recipients: ['x@other.test'], content: large })
+  assert.match(
+    (await reportIn(world, 'large')).content.toString(),
+    /out\.relay\.test said 550 5\.3\.4 Message size larger than allowed 1000000/,
+  )
+  assert.equal(relay.taken.length, 0)
+})
+
 test('mail without an author leaves unsigned, and is none the worse for it here', async () => {
   const content = Buffer.from('Subject: by nobody\r\nMessage-ID: <by-nobody@contoso.com>\r\n\r\nHello\r\n')
   await world.submit(CONTOSO, { sender: 'alice@contoso.com', recipients: ['olga@example.net'], content })
@@ -366,6 +377,21 @@ test('who is no recipient of the tenant writes nothing from it', async () => {
   const mail = { sender: 'dora@fabrikam.com', recipients: ['bob@contoso.com'], content }
   await assert.rejects(world.submit('tenant-nobody', mail), RangeError)
   await assert.rejects(world.submit(CONTOSO, { ...mail, sender: 'eve@contoso.com' }), RangeError)
+})
+
+test('what a rule refuses at last, after it was held back, is told once', async () => {
+  world.contoso.putExchangeObject(
+    ruleOf('Route', { SentToScope: 'NotInOrganization', RouteMessageOutboundConnector: 'Out' }),
+  )
+  await send('refused at last')
+  await waiting(/Rule "Route" can't be judged/)
+  world.contoso.putExchangeObject(ruleOf('Route', { SentToScope: 'NotInOrganization', RejectMessageReasonText: 'no' }))
+  await reportIn(world, 'refused at last')
+  const hops = world.log().filter(({ messageId, what }) => messageId.includes('refused at last') && what === 'rejected')
+  assert.deepEqual(
+    hops.map(({ recipients, reply }) => [recipients, reply]),
+    [[['olga@example.net'], '550 5.7.1 TRANSPORT.RULES.RejectMessage; no']],
+  )
 })
 
 test('what waits too long comes back, and a connector that is off keeps its mail', async (t) => {

@@ -11,18 +11,18 @@ import { freePort } from '../../harness/ports.ts'
 import { startRelay } from '../../harness/relay.ts'
 import type { RunningRelay } from '../../harness/relay.ts'
 import { eventually } from '../../harness/wait.ts'
-import { inbound } from '../mail-flow/small-tenant.ts'
 import {
   CONTOSO,
   DAY_MS,
   FABRIKAM,
   inMailbox,
+  letRelayIn,
   letter,
   outboundTo,
   outsideMail,
   RELAY_NAME,
   reportIn,
-  ruleOf,
+  routingRule,
   startSmallWorld,
   write,
 } from './small-world.ts'
@@ -56,28 +56,13 @@ before(async () => {
   await writeFiles()
   relay = await start()
   world.setHost(HOST, port)
-  for (const tenant of [world.contoso, world.fabrikam]) {
-    tenant.putExchangeObject(inbound('In', RELAY_NAME[tenant.id as keyof typeof RELAY_NAME]))
-    tenant.putExchangeObject(outboundTo('Relay', HOST))
-  }
-  const unless = { ExceptIfHeaderContainsMessageHeader: 'X-Causeway-Trace', ExceptIfHeaderContainsWords: [MARK] }
-  const routed = {
-    RouteMessageOutboundConnector: 'Relay',
-    SetHeaderName: 'X-Causeway-Project',
-    StopRuleProcessing: true,
-  }
-  world.contoso.putExchangeObject(
-    ruleOf('20-Route-Sender', {
-      FromMemberOf: ['presented@contoso.com'],
-      SentToScope: 'NotInOrganization',
-      SetHeaderValue: TOKENS.out,
-      ...routed,
-      ...unless,
-    }),
-  )
-  world.fabrikam.putExchangeObject(
-    ruleOf('40-Route-Elsewhere', { SentTo: ['alice@fabrikam.com'], SetHeaderValue: TOKENS.in, ...routed, ...unless }),
-  )
+  letRelayIn(world)
+  for (const tenant of [world.contoso, world.fabrikam]) tenant.putExchangeObject(outboundTo('Relay', HOST))
+  const by = (token: string) => ({ connector: 'Relay', token, mark: MARK })
+  const sent = { FromMemberOf: ['presented@contoso.com'], SentToScope: 'NotInOrganization' }
+  world.contoso.putExchangeObject(routingRule('20-Route-Sender', by(TOKENS.out), sent))
+  const elsewhere = { SentTo: ['alice@fabrikam.com'] }
+  world.fabrikam.putExchangeObject(routingRule('40-Route-Elsewhere', by(TOKENS.in), elsewhere))
 })
 after(async () => {
   await relay.stop()

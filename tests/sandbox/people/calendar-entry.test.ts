@@ -64,8 +64,10 @@ test('an invitation whose sender is not its organiser is kept with that problem 
   assert.deepEqual(entry?.problems, ['sender-is-not-organizer'])
 })
 
-test('a delegate may send for the organiser', () => {
+test('a delegate may send for the organiser, cancellations too', () => {
   assert.deepEqual(take(undefined, { method: 'REQUEST', meeting: meeting(), sentBy: BOB }, BOB)?.problems, [])
+  const cancelled = take(invited(), { method: 'CANCEL', meeting: meeting({ sequence: 3 }), sentBy: BOB }, BOB)
+  assert.deepEqual([cancelled?.isCancelled, cancelled?.sequence, cancelled?.problems], [true, 3, []])
 })
 
 test('an update replaces the invitation, an older one or one of somebody else changes nothing', () => {
