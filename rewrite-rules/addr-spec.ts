@@ -61,8 +61,12 @@ function normaliseUnicodeDomain(name: string): string | undefined {
     if (code < 0x80 && code !== DOT && IS_DOMAIN_CHARACTER[code] === 0) return undefined
   }
   const ascii = domainToASCII(name)
-  // A full stop of another script, or a character that maps to nothing, may have left an empty label.
+  // A full stop of another script, or a character that maps to nothing, may have left an empty label; PARENTHESIZED HANGUL maps to brackets.
   if (ascii === '' || ascii.length > MAX_DOMAIN_OCTETS || ascii.includes('..')) return undefined
+  for (let i = 0; i < ascii.length; i++) {
+    const code = ascii.charCodeAt(i)
+    if (code !== DOT && IS_DOMAIN_CHARACTER[code] !== 1) return undefined
+  }
   if (ascii.startsWith('.') || ascii.endsWith('.') || endsInNumber(ascii)) return undefined
   return ascii
 }

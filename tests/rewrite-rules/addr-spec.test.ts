@@ -28,6 +28,7 @@ const domains: [domain: string, normal: string | undefined, why: string][] = [
   ['faß.de', 'xn--fa-hia.de', 'non-transitional: ß is not ss'],
   ['bücher。example', 'xn--bcher-kva.example', 'an ideographic full stop is a dot'],
   ['ü。', undefined, 'a full stop of another script leaves an empty label'],
+  ['㈀.example', undefined, 'a character that maps to brackets'],
   ['[192.0.2.1]', undefined, 'R24: a literal'],
   ['192.0.2.1', undefined, 'an address is no domain name'],
   ['１92.0.2.1', undefined, 'nor when it is only so after mapping'],
