@@ -3,6 +3,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { parseSettings } from '../mta/settings.ts'
 import { UnusableFile, UsageError } from './command.ts'
 
@@ -27,16 +28,21 @@ export function writeNewRelay(relay: NewRelay): string {
   if (!/^[\x21-\x7e]{1,512}$/.test(relay.code)) throw new UsageError('CODE is no enrolment code')
   const directory = resolve(relay.directory)
   const file = join(directory, 'relay.yaml')
+  const code = join(directory, CODE_FILE)
   const text = configurationText(relay)
-  const wanted = parseSettings(file, text, hostname()).controlPlane?.url
+  const wanted = parseSettings(file, text, hostname()).controlPlane
   if (existsSync(file)) {
-    const there = parseSettings(file, readFileSync(file, 'utf8'), hostname()).controlPlane?.url
-    if (there !== wanted) throw new UnusableFile(`${file} is of another control plane: name another --directory`)
+    const there = parseSettings(file, readFileSync(file, 'utf8'), hostname()).controlPlane
+    if (there?.url !== wanted?.url)
+      throw new UnusableFile(`${file} is of another control plane: name another --directory`)
+    if (!isDeepStrictEqual(there?.enrolmentCode, wanted?.enrolmentCode))
+      throw new UnusableFile(
+        `${file} does not take its code from ${code}: write \`enrolmentCode: { file: ${CODE_FILE} }\``,
+      )
   } else {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     writeFileSync(file, text, { mode: 0o600, flag: 'wx' })
   }
-  const code = join(directory, CODE_FILE)
   writeFileSync(code, `${relay.code}\n`, { mode: 0o600 })
   chmodSync(code, 0o600) // of one that was there
   return file

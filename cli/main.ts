@@ -69,7 +69,7 @@ const COMMANDS: ReadonlyMap<string, Listed> = new Map([
   [
     'start',
     {
-      summary: 'the whole product on one machine, with two simulated tenants; one message through it',
+      summary: 'the whole product on one machine, with two simulated tenants; takes the tour',
       load: async () => (await import('./start-command.ts')).startCommand,
     },
   ],

@@ -1,4 +1,5 @@
 // `relay`: runs a relay until it is told to stop; with `--enrol` one that a control plane sets up.
+import { text } from 'node:stream/consumers'
 import { needed, parseOptions, say, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
@@ -12,7 +13,8 @@ Runs a relay in the foreground. Its log goes to standard error, one JSON object 
   --config FILE            the relay's configuration (docs/relay-configuration.md)
 
   --enrol URL CODE         set up by the control plane at URL, which gave out CODE: writes DIR/relay.yaml and runs it. Where
-                           that is there already, it stays as it is.
+                           that is there already, it stays as it is. CODE may be -: it is read from standard input, where
+                           other users of the machine do not see it
   --name NAME              its name on the wire; default: the host's
   --listen ADDRESS:PORT    where peers connect; default: 0.0.0.0:25
   --monitor ADDRESS:PORT   where /metrics, /healthz and /readyz are answered; default: nowhere
@@ -44,9 +46,11 @@ SIGUSR2: with several workers, replaces them one after another; clients are take
     const [code, unexpected] = positionals
     if (unexpected !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(unexpected)}`)
     const { writeNewRelay } = await import('./enrol-relay.ts')
+    const given = needed(code, 'CODE')
     const file = writeNewRelay({
       url: enrol,
-      code: needed(code, 'CODE'),
+      // KM-5: arguments are everybody's to see.
+      code: given === '-' ? (await text(process.stdin)).trim() : given,
       name: more.name,
       listen: more.listen ?? ['0.0.0.0:25'],
       monitor: more.monitor,

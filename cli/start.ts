@@ -20,7 +20,7 @@ import { startDemoMailbox } from './demo-mailbox.ts'
 import { writeNewRelay } from './enrol-relay.ts'
 import { placesIn, portsFrom } from './evaluation/places.ts'
 import type { Places, Ports } from './evaluation/places.ts'
-import { hasToured, loadEvaluation, noteToured, setUpEvaluation } from './evaluation/project.ts'
+import { hasToured, keepEvaluation, loadEvaluation, noteToured, setUpEvaluation } from './evaluation/project.ts'
 import type { Evaluation } from './evaluation/project.ts'
 import { CONNECT_APP, SIGN_IN_APP, startEvaluationSandbox } from './evaluation/sandbox.ts'
 import { hasHeld, runTour } from './tour/run-tour.ts'
@@ -37,9 +37,10 @@ export async function start(wantsTour?: boolean): Promise<number> {
   try {
     await using stack = new AsyncDisposableStack()
     const evaluation = await startAll(places, ports, stack)
-    const stopped = untilSignal()
-    const held = (wantsTour ?? !hasToured(places)) ? await tour(evaluation, places, ports, stopped) : undefined
-    say(help(places, ports, held))
+    const stopping = new AbortController()
+    const stopped = untilSignal().then(() => stopping.abort())
+    const held = (wantsTour ?? !hasToured(places)) ? await tour(evaluation, places, ports, stopping.signal) : undefined
+    if (!stopping.signal.aborted) say(help(places, ports, held))
     await stopped
     say('\nstopping …')
     return held === false ? FAILED : DONE
@@ -105,7 +106,7 @@ async function startAll(places: Places, ports: Ports, stack: AsyncDisposableStac
     const code = await issueFirstRunCode({ db, now: Date.now, random: randomBytes })
     if (code === undefined || existsSync(relayConfig))
       throw new Error(`${places.root} holds part of an earlier evaluation: remove it and start again`)
-    const made = await setUpEvaluation(code, places, ports)
+    const made = await setUpEvaluation(code, ports)
     writeNewRelay({
       url: `http://127.0.0.1:${ports.api}`,
       code: made.enrolmentCode,
@@ -115,6 +116,7 @@ async function startAll(places: Places, ports: Ports, stack: AsyncDisposableStac
       trust: undefined,
       directory: places.relay,
     })
+    keepEvaluation(made, places, ports)
     evaluation = made
   } else say('4/5  organization and project of the last run')
 
@@ -133,11 +135,9 @@ async function tour(
   { key, project }: Evaluation,
   places: Places,
   ports: Ports,
-  stopped: Promise<unknown>,
+  signal: AbortSignal,
 ): Promise<boolean | undefined> {
   say('\nThe tour: all of it once, by the REST API, each result checked.\n')
-  const ending = new AbortController()
-  void stopped.then(() => ending.abort())
   const outcomes = await runTour(
     {
       api: `http://127.0.0.1:${ports.api}/api/v1`,
@@ -152,9 +152,9 @@ async function tour(
       form: process.stdout.isTTY ? 'terminal' : 'people',
       columns: process.stdout.isTTY ? process.stdout.columns : 0,
     },
-    ending.signal,
+    signal,
   )
-  if (ending.signal.aborted) return undefined
+  if (signal.aborted) return undefined
   if (hasHeld(outcomes)) noteToured(places)
   return hasHeld(outcomes)
 }

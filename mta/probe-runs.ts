@@ -47,6 +47,8 @@ export class ProbeRuns {
   readonly #deps: ProbeRunsDeps
   readonly #runs = new Map<string, Run>()
   #routes: ProjectSettings['routes'] = {}
+  /** What runs that have ended still have in hand. */
+  #ended: Promise<unknown> = Promise.resolve()
   #isClosed = false
 
   constructor(deps: ProbeRunsDeps) {
@@ -60,6 +62,7 @@ export class ProbeRuns {
       if (probes.some((probe) => probe.nonce === nonce)) continue
       run.cancel()
       this.#runs.delete(nonce)
+      this.#ended = Promise.all([this.#ended, run.working])
     }
     for (const probe of probes) {
       if (this.#runs.has(probe.nonce)) continue
@@ -87,7 +90,7 @@ export class ProbeRuns {
     const runs = [...this.#runs.values()]
     this.#runs.clear()
     for (const run of runs) run.cancel()
-    await Promise.all(runs.map(({ working }) => working))
+    await Promise.all([this.#ended, ...runs.map(({ working }) => working)])
   }
 
   /** One round after the other: a run never takes more than one place. */

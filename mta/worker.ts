@@ -42,6 +42,7 @@ import type { Settings } from './settings.ts'
 import { loadSpoolKey } from './spool/keys.ts'
 import { openSpool } from './spool/spool.ts'
 import { StandaloneSnapshot } from './standalone-snapshot.ts'
+import { makesProbes } from './workers/partitions.ts'
 
 /** For each of two tries: within what a client is kept waiting after the final dot. */
 const DNS_TIMEOUT_MS = 5_000
@@ -273,9 +274,8 @@ export async function startWorker(
     opened.defer(() => control.close())
 
     startQueue(queue, snapshot)
-    // Of several processes one makes the probes; any of them may take them back.
     const probeRuns =
-      pushed === undefined || (part?.worker ?? 1) > 1
+      pushed === undefined || (part !== undefined && !makesProbes(part))
         ? undefined
         : new ProbeRuns({
             relay: pushed.relay,

@@ -1,5 +1,5 @@
 // Sets an evaluation up through the REST API, as an administrator with curl would: an organisation, a project, and an enrolment code for its relay;
-// all else is left to the tour. Done once; what it made is kept in a file that only its owner reads.
+// all else is left to the tour. Done once; what it made is kept in files that only their owner reads.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { ADELE, CONTOSO, FABRIKAM } from '../../sandbox/tenants/seed.ts'
 import type { Places, Ports } from './places.ts'
@@ -32,7 +32,7 @@ export function loadEvaluation({ state }: Places): Evaluation | undefined {
 }
 
 /** @param code  one-time code of the first run */
-export async function setUpEvaluation(code: string, places: Places, ports: Ports): Promise<SetUp> {
+export async function setUpEvaluation(code: string, ports: Ports): Promise<SetUp> {
   const api = `http://127.0.0.1:${ports.api}`
   const first = await call(api, 'POST', '/session/break-glass', { code })
   const session = {
@@ -49,10 +49,15 @@ export async function setUpEvaluation(code: string, places: Places, ports: Ports
   const bearer = { Authorization: `Bearer ${key}` }
   const project = idOf(await call(api, 'POST', `/organizations/${organization}/projects`, { name: 'Merger' }, bearer))
   const enrolment = await call(api, 'POST', `/projects/${project}/relay-enrolments`, { name: 'evaluation' }, bearer)
+  return { organization, project, key, enrolmentCode: String(enrolment.body['code']) }
+}
+
+/** Once all of it is there: before, the next start takes it for a part. */
+export function keepEvaluation({ organization, project, key }: Evaluation, places: Places, ports: Ports): void {
   const evaluation: Evaluation = { organization, project, key }
+  const environment = environmentText(`http://127.0.0.1:${ports.api}`, ports, evaluation)
+  writeFileSync(places.environment, environment, { mode: 0o600 })
   writeFileSync(places.state, JSON.stringify(evaluation, null, 2), { mode: 0o600 })
-  writeFileSync(places.environment, environmentText(api, ports, evaluation), { mode: 0o600 })
-  return { ...evaluation, enrolmentCode: String(enrolment.body['code']) }
 }
 
 function environmentText(api: string, ports: Ports, { organization, project, key }: Evaluation): string {

@@ -111,15 +111,19 @@ export class ApiClient {
     }
   }
 
-  /** Until its stream ends or breaks: what it is then is read anew. */
+  /** Until its stream ends or breaks: what it is then is read anew. One that told nothing is no reason to ask at once. */
   async #watch(path: string, forMs: number, progress: (text: string) => void): Promise<void> {
     try {
       const response = await fetch(`${this.#place.url}${path}/events`, {
         headers: this.#place.headers,
         signal: AbortSignal.timeout(forMs),
       })
-      if (!response.ok || response.body === null) return await sleep(FIRST_WAIT_MS)
-      for await (const operation of readEvents(response.body)) progress(howFar(operation['progress'] as Fields))
+      let hasTold = false
+      for await (const operation of response.ok && response.body !== null ? readEvents(response.body) : []) {
+        hasTold = true
+        progress(howFar(operation['progress'] as Fields))
+      }
+      if (!hasTold) await sleep(FIRST_WAIT_MS)
     } catch {
       await sleep(FIRST_WAIT_MS) // the answer to the next question tells what is wrong, if anything is
     }

@@ -1,4 +1,4 @@
-// Two forms of one message side by side, for people: the lines of header and calendar that differ, old and new. Pure.
+// Two forms of one message, for people: the fields that name somebody or say what it is about, old and new where they differ. Pure.
 
 const SHOWN_FIELDS = /^(?:From|To|Cc|Reply-To|Sender|Subject|Disposition-Notification-To):/i
 const MAX_LINES = 24

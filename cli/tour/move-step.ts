@@ -38,8 +38,10 @@ export const moveStep: TourStep<TourContext> = {
     step.demand(`${CAROL.name} is matched`, pair !== undefined)
     const stream = new MailStream(mail)
     const flow = stream.run()
+    // Watched from the start: whoever can not write any more fails the step, and does not end the process.
+    const flowing = () => Promise.race([sleep(LATER_MS), flow])
     try {
-      await sleep(LATER_MS)
+      await flowing()
       step.progress('her mailbox moves')
       await sandbox.do('move-person', {
         tenant: SOURCE.tenantId,
@@ -47,12 +49,12 @@ export const moveStep: TourStep<TourContext> = {
         toTenant: TARGET.tenantId,
         toPerson: CAROL.presented,
       })
-      await sleep(LATER_MS)
+      await flowing()
       step.progress('the table follows')
       await api.patch(`${project}/pairs/${String(pair?.['id'])}`, () => ({ holds: 'target' }))
       await untilFollowed(context)
       await untilTold(context)
-      await sleep(LATER_MS)
+      await flowing()
     } finally {
       stream.stop()
       await flow

@@ -1,4 +1,4 @@
-// Waiting with an end: for what shows in an answer, and for operations by their events. (control-plane.md §1)
+// Waiting with an end for what shows in an answer.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StepFailed } from './step.ts'
 

@@ -1,8 +1,7 @@
 // What became of a probe on its way through a tenant: whose proof it carries, and whether it still says what the relay that made it wrote. Whatever comes
 // is the octets of a stranger. Pure. (coexistence.md §2.1 row 12, SP-4, SP-11)
-import { Refusal, rewriteMessage, scanHeader } from '../../rewrite-rules/index.ts'
+import { fieldValue, Refusal, rewriteMessage, scanHeader } from '../../rewrite-rules/index.ts'
 import type { HeaderBlock, Policy } from '../../rewrite-rules/index.ts'
-import { fieldValue } from '../../rewrite-rules/index.ts'
 import { parseProbePart, probeMessage, PROBE_PART_FIELD, probeTable } from '../probe-message.ts'
 import type { ProbeName } from '../probe-message.ts'
 import type { ProofTokens } from '../proof-tokens.ts'

@@ -13,6 +13,10 @@ export interface Partition {
 
 const WORKER_DIRECTORY = /^worker-([1-9]\d{0,2})$/
 
+/** Of all processes of a relay one makes the probes, and none that only empties what was left; any of them may take them back. */
+export const makesProbes = ({ worker, takesMail }: Pick<Partition, 'worker' | 'takesMail'>): boolean =>
+  takesMail && worker <= 1
+
 /** Pure. @param found  workers whose partitions hold something */
 export function planPartitions(spoolDirectory: string, workers: number, found: readonly number[]): Partition[] {
   const wanted = workers === 1 ? [0] : Array.from({ length: workers }, (_, index) => index + 1)

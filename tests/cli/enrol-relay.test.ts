@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { TestAuthority } from '../harness/certificates.ts'
@@ -36,8 +36,10 @@ test(
         '--monitor',
         `127.0.0.1:${monitor}`,
       ]
-      const args = ['relay', '--enrol', server.url, code, ...options, '--directory', directory]
-      const child = spawn(join(ROOT, 'bin/causeway'), args, { stdio: ['ignore', 'ignore', 'pipe'] })
+      // KM-5: in no arguments either.
+      const args = ['relay', '--enrol', server.url, '-', ...options, '--directory', directory]
+      const child = spawn(join(ROOT, 'bin/causeway'), args, { stdio: ['pipe', 'ignore', 'pipe'] })
+      child.stdin.end(`${code}\n`)
       let said = ''
       child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
       t.after(() => child.kill('SIGKILL'))
@@ -82,6 +84,12 @@ test(
     const other = await causeway(['relay', '--enrol', 'https://other.example', 'code', '--directory', directory])
     assert.equal(other.code, 2)
     assert.match(other.stderr, /relay\.yaml is of another control plane: name another --directory/)
+
+    // A code that nobody would read is told.
+    writeFileSync(file, written.replace('{ file: enrolment-code }', 'an-old-code'))
+    const unread = await causeway(['relay', '--enrol', server.url, 'code', '--directory', directory])
+    assert.equal(unread.code, 2)
+    assert.match(unread.stderr, /relay\.yaml does not take its code from .*enrolment-code: write `enrolmentCode: /)
   },
 )
 

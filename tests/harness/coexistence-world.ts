@@ -278,7 +278,7 @@ export async function withCoexistenceWorld(
   chmodSync(directory, 0o755)
   const places = placesIn(directory)
   mkdirSync(places.relay, { recursive: true })
-  const ports = portsFrom(String(await freeRange(Object.keys(portsFrom(undefined)).length)))
+  const ports = onOnePort(portsFrom(String(await freeRange(Object.keys(portsFrom(undefined)).length))))
   const sandbox = await startEvaluationSandbox(places, ports, CONTRACTS_DIRECTORY)
   stack.defer(() => sandbox.close())
   const { mail } = sandbox
@@ -296,7 +296,7 @@ export async function withCoexistenceWorld(
   try {
     await Promise.all([start('api', api), start('worker', worker)])
     const code = await eventually('the one-time code', () => / {4}([\w-]{10,})\n/.exec(api.output())?.[1])
-    const { organization: organisation, key, project, enrolmentCode } = await setUpEvaluation(code, places, ports)
+    const { organization: organisation, key, project, enrolmentCode } = await setUpEvaluation(code, ports)
     const url = `http://127.0.0.1:${ports.api}`
     const relay = new RelayProcess({
       url,
@@ -305,6 +305,7 @@ export async function withCoexistenceWorld(
       port: ports.relay,
       monitorPort: ports.relayMetrics,
       directory: places.relay,
+      more: mxSettings(ports),
     })
     await start('relay', relay)
     const control = new SandboxClient(sandbox.controlUrl)
@@ -337,6 +338,16 @@ export async function withCoexistenceWorld(
     for (const { name, process } of started) t.diagnostic(`${name} said last:\n${process.output().slice(-SHOWN)}`)
     throw error
   }
+}
+
+/** As on the internet: where hosts have addresses of their own (Linux), all mail exchangers listen on the same port. (sandbox/mail/mail-world.ts) */
+function onOnePort(ports: Ports): Ports {
+  return process.platform === 'linux' ? { ...ports, outside: ports.frontDoor } : ports
+}
+
+/** For senders whose mail a relay delivers itself. */
+function mxSettings({ dns, outside }: Ports): string {
+  return `mx: { port: ${outside}, resolver: { servers: ['127.0.0.1:${dns}'] }, allowPrivate: [127.0.0.0/8] }\n`
 }
 
 function environment(places: Places, ports: Ports, sandbox: Sandbox, database: TestDatabase): Record<string, string> {

@@ -17,6 +17,8 @@ export interface RelayProcessOptions {
   readonly port: number
   readonly monitorPort: number
   readonly directory: string
+  /** YAML: what its operator has written under it. */
+  readonly more?: string
 }
 
 const START_MS = 60_000
@@ -31,7 +33,7 @@ export class RelayProcess {
   #child: ChildProcess | undefined
   #output = ''
 
-  constructor({ port, monitorPort, ...options }: RelayProcessOptions) {
+  constructor({ port, monitorPort, more = '', ...options }: RelayProcessOptions) {
     const { url, enrolmentCode: code, name, directory } = options
     this.directory = directory
     const place = (each: number) => `127.0.0.1:${each}`
@@ -46,7 +48,7 @@ export class RelayProcess {
       trust: undefined,
       directory,
     })
-    appendFileSync(this.#configuration, LIMITS)
+    appendFileSync(this.#configuration, LIMITS + more)
   }
 
   /** Everything that it said in all its lives. */

@@ -1,6 +1,7 @@
 // Runs of probes over real connections, by a clock that the test moves: one message until one came back, then the rest, and an end. (coexistence.md §2.1)
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import { createLog } from '../../common/log.ts'
 import { PROBES_IN_A_RUN } from '../../common/relay-contract.ts'
@@ -145,6 +146,21 @@ test('a server that refuses, or is not there, is asked again later, by one messa
       assert.match(log.at(-1) ?? '', /probe\.not-sent/)
     },
   ))
+
+test('it is closed when also what an ended run has in hand is over', () =>
+  withRuns({ act: ({ stage }) => (stage === 'MAIL' ? { silent: true } : undefined) }, async ({ runs, hop, follow }) => {
+    follow([probe])
+    await eventually('MAIL', () =>
+      hop.transcripts.flat().some((line) => line.startsWith('C: MAIL')) ? true : undefined,
+    )
+    follow([])
+    let isClosed = false
+    const closing = runs.close().then(() => (isClosed = true))
+    await setImmediate()
+    assert.equal(isClosed, false)
+    await hop.close()
+    await closing
+  }))
 
 test('a tenant without a server gets none', () =>
   withRuns({}, async ({ runs, follow, pass, taken, log }) => {

@@ -26,7 +26,8 @@ test('a clock that goes back and forth makes no id twice', () => {
 })
 
 test('ids sort by time', () => {
-  const times = [0, 1, 31, 32, 1_763_800_000_000, 1_763_800_000_001, 1_900_000_000_000]
+  // Later than all that was made before: of what is earlier the count alone would keep the order.
+  const times = [0, 1, 31, 32, 1023, 1024, 1_000_000].map((ms) => 2_000_000_000_000 + ms)
   const ids = times.map(newQueueId)
   assert.deepEqual(ids.toSorted(), ids)
 })

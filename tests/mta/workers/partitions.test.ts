@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { findPartitions, findSpools, planPartitions } from '../../../mta/workers/partitions.ts'
+import { findPartitions, findSpools, makesProbes, planPartitions } from '../../../mta/workers/partitions.ts'
 
 const plans: [workers: number, found: number[], takes: string[], empties: string[], why: string][] = [
   [1, [], ['/spool'], [], 'one worker has the directory itself'],
@@ -63,4 +63,12 @@ test('a part holds something when it has a segment or a large message; other nam
   )
   assert.deepEqual(findSpools(join(top, 'nowhere')), [])
   assert.equal(findPartitions(join(top, 'nowhere'), 2).length, 2)
+})
+
+test('SP-11: one process makes the probes, whatever number of workers there was before', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 16 }), fc.uniqueArray(fc.nat(16)), (workers, found) => {
+      assert.equal(planPartitions('spool', workers, found).filter(makesProbes).length, 1)
+    }),
+  )
 })
