@@ -19,24 +19,18 @@ export function judgeForecast(preflight: Preflight): PreflightFinding[] {
  */
 function judgeTenant(preflight: Preflight, tenant: PreflightTenant): PreflightFinding[] {
   const { setting, routed } = preflight
-  if (tenant.licences === 0) return []
   const own = ownOf(tenant)
   const rerouted = reroutedTo(preflight, tenant)
   const broughtIn = routed?.broughtIn.get(tenant.id) ?? 0
   if (rerouted + broughtIn === 0) return []
-  const limit = recipientLimit(tenant.licences)
   const expected = Math.ceil(own + rerouted)
   const atMost = expected + broughtIn
-  const code =
-    atMost > limit
-      ? 'external-recipients-over-limit'
-      : atMost > limit * NEAR
-        ? 'external-recipients-near-limit'
-        : 'external-recipients-forecast'
+  // None with Exchange Online, and mailboxes all the same: nobody could see them.
+  const limit = tenant.licences === 0 ? undefined : recipientLimit(tenant.licences)
   const details = {
     route: setting.route,
     licences: tenant.licences,
-    limit,
+    ...(limit === undefined ? {} : { limit }),
     expected,
     atMost,
     own,
@@ -44,7 +38,13 @@ function judgeTenant(preflight: Preflight, tenant: PreflightTenant): PreflightFi
     ownFrom: tenant.ownRecipients === undefined ? `assumed: ${ASSUMED_A_MAILBOX} a mailbox` : 'given',
     routedFrom: routed === undefined ? 'people in scope' : 'relays',
   }
-  return [{ code, tenant: tenant.id, details }]
+  return [{ code: codeOf(atMost, limit), tenant: tenant.id, details }]
+}
+
+function codeOf(atMost: number, limit: number | undefined): PreflightFinding['code'] {
+  if (limit === undefined) return 'external-recipients-limit-unknown'
+  if (atMost > limit) return 'external-recipients-over-limit'
+  return atMost > limit * NEAR ? 'external-recipients-near-limit' : 'external-recipients-forecast'
 }
 
 /** Where it went by this very route the relays have seen it; otherwise from whose people it comes. */

@@ -55,6 +55,15 @@ export const COEXISTENCE_FINDINGS = {
       'What is expected by the chosen route is over the limit of the tenant (500 × licences^0.7 + 9,500 in 24 hours). Mail beyond it is refused with 550 5.7.233, that of people who are not in scope too.',
     remedy: 'Choose the other route, put fewer people in scope, or buy licences.',
   },
+  'external-recipients-limit-unknown': {
+    severity: 'warning',
+    about: 'tenant',
+    title: 'How many external recipients the tenant may write to is unknown',
+    explanation:
+      'No licence with Exchange Online was seen in the tenant, and the limit goes by their number: whether `expected` stays below it could not be judged.',
+    remedy:
+      'Discover the tenant (subscriptions are read with its users), and compare with the limit that the Exchange admin center shows (Tenant Outbound External Recipients).',
+  },
   'presented-onmicrosoft': {
     severity: 'warning',
     about: 'domain',
@@ -96,6 +105,16 @@ export const COEXISTENCE_FINDINGS = {
     explanation:
       'Exchange keeps members of groups for a while: mail of somebody who was added or removed follows the old state for minutes, sometimes for hours.',
     remedy: 'Add people some hours before they are told, or choose mode all-outbound.',
+  },
+
+  // ── What the route brings with it ────────────────────────────────────────────────────────────────────────────────
+  'direct-send-refused-on-return': {
+    severity: 'warning',
+    about: 'tenant',
+    title: 'Mail that returns to its tenant is refused here',
+    explanation:
+      'With route return the tenant of the mailboxes delivers mail under addresses of this one, to its people as well. This tenant refuses mail from its own domains that comes without a connector (RejectDirectSend): with 550 5.7.68.',
+    remedy: 'Choose route owner-tenant, or Set-OrganizationConfig -RejectDirectSend $false while coexistence is on.',
   },
 
   // ── Presented domains in DNS ─────────────────────────────────────────────────────────────────────────────────────

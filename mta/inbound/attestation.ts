@@ -50,6 +50,8 @@ export interface FinishedMessage {
   readonly below: string
   readonly above: string
   readonly route: RouteKind
+  /** Whether the tenant that it goes to accepts mail for a domain. @param domain  lower case, A-labels */
+  readonly isOfDeliverer: (domain: string) => boolean
   readonly hasChangedBody: boolean
 }
 
@@ -95,7 +97,7 @@ export class Attestation {
   }
 
   /** The header with everything on top: nothing of the message may change afterwards. After `verify` and the last `sent`. */
-  async finish({ header, below, above, route, hasChangedBody }: FinishedMessage): Promise<Attested> {
+  async finish({ header, below, above, route, isOfDeliverer, hasChangedBody }: FinishedMessage): Promise<Attested> {
     const { authservId, keys, isProjectDomain, now } = this.#deps
     const { received, direction, policy } = this.#message
     const verification = this.#verification
@@ -113,6 +115,7 @@ export class Attestation {
       route,
       keys: keys.dkim,
       isProjectDomain,
+      isOfDeliverer,
       verification,
     })
     if (signatures.kind === 'refuse') return { kind: 'no-key', domain: signatures.domain }

@@ -17,6 +17,7 @@ import type { AcceptedMail } from '../mail-event.ts'
 import type { MessageRecord } from '../message-record.ts'
 import { newQueueId } from '../queue-id.ts'
 import type { QueueId } from '../queue-id.ts'
+import { tenantOf } from '../route-names.ts'
 import { keptFieldLists } from '../sign/verification.ts'
 import type { Verification } from '../sign/verification.ts'
 import { SpoolBroken, SpoolFull } from '../spool/contract.ts'
@@ -304,12 +305,13 @@ export class Reception implements Receiving {
    */
   async #header(
     receivedHeader: HeaderBlock,
-    { route }: RoutePlan & { kind: 'routed' },
+    { route, routes }: RoutePlan & { kind: 'routed' },
     attestation: Attestation,
     verification: Verification | undefined,
   ): Promise<Buffer | undefined> {
     const { name, authservId, now, log } = this.#deps
-    const { marker } = this.#pinned
+    const { marker, tenants } = this.#pinned
+    const deliverer = tenantOf(routes[0] ?? '')
     const direction = this.#knownDirection()
     const received = receivedField({
       ...this.#client,
@@ -342,6 +344,7 @@ export class Reception implements Receiving {
       above: received,
       below: trace + separator,
       route,
+      isOfDeliverer: (domain) => deliverer !== undefined && tenants?.ownerOf(domain) === deliverer,
       hasChangedBody: this.#rewriter.hasChangedBody,
     })
     if (attested.kind === 'done') return attested.header

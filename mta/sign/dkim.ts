@@ -19,6 +19,8 @@ export interface SignatureRequest {
   readonly keys: Pick<DkimKeys, 'find'>
   /** @param domain  lower case, A-labels */
   readonly isProjectDomain: (domain: string) => boolean
+  /** Whether the tenant that delivers accepts mail for the domain, and signs for it as for all its mail. @param domain  lower case, A-labels */
+  readonly isOfDeliverer: (domain: string) => boolean
   /** Of the message as received; undefined: nothing was verified. */
   readonly verification: Verification | undefined
 }
@@ -30,7 +32,7 @@ export type SignaturePlan =
       /** `tenant-signs`: a domain of ours without a key, on a route where its tenant signs. */
       readonly why: 'no-author' | 'foreign-author' | 'unproven-author' | 'tenant-signs'
     }
-  /** 451 4.7.5, for an operator to see: a domain of ours has no key, and nobody after us would sign. */
+  /** 451 4.7.5, for an operator to see: a domain of ours has no key, and nobody after us could sign. */
   | { readonly kind: 'refuse'; readonly domain: string }
 
 /**
@@ -38,7 +40,7 @@ export type SignaturePlan =
  * take instances from the bottom up; h= covers both.
  */
 export function planSignatures(request: SignatureRequest): SignaturePlan {
-  const { header, direction, route, keys, isProjectDomain, verification } = request
+  const { header, direction, route, keys, isProjectDomain, isOfDeliverer, verification } = request
   const lastFrom = header.fields.findLast(({ name }) => name === 'from')
   const domains = (lastFrom === undefined ? [] : fromMailboxes({ ...header, fields: [lastFrom] }))
     .map(({ domain }) => normaliseDomain(domain))
@@ -54,9 +56,9 @@ export function planSignatures(request: SignatureRequest): SignaturePlan {
   }
   const ours = domains.find((domain) => isProjectDomain(domain))
   if (ours === undefined) return { kind: 'unsigned', why: 'foreign-author' }
-  return route === 'return' || route === 'mx'
-    ? { kind: 'refuse', domain: ours }
-    : { kind: 'unsigned', why: 'tenant-signs' }
+  // Somebody without an entry whose mail was brought here returns to his own tenant (coexistence.md §1.9).
+  const isSignedLater = route === 'owner-tenant' || route === 'mailbox' || (route === 'return' && isOfDeliverer(ours))
+  return isSignedLater ? { kind: 'unsigned', why: 'tenant-signs' } : { kind: 'refuse', domain: ours }
 }
 
 /**

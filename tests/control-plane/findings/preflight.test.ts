@@ -155,6 +155,7 @@ const CASES: Readonly<
     fires: { target: { ownRecipients: LIMIT - 1_999 } },
     silent: { target: { ownRecipients: LIMIT - 2_000 } },
   },
+  'external-recipients-limit-unknown': { fires: { target: { licences: 0 } }, silent: { target: { licences: 1 } } },
   'presented-onmicrosoft': {
     fires: { domain: { domain: 'target.onmicrosoft.com' } },
     silent: { domain: { domain: 'onmicrosoft.com.example' } },
@@ -173,6 +174,10 @@ const CASES: Readonly<
   },
   'bcc-unseen': { fires: { setting: { mode: 'member' } }, silent: NONE },
   'membership-lags': { fires: { setting: { mode: 'member' } }, silent: NONE },
+  'direct-send-refused-on-return': {
+    fires: { setting: { route: 'return' }, scene: { targetExchange: { rejectDirectSend: true } } },
+    silent: { scene: { targetExchange: { rejectDirectSend: true } } },
+  },
   'presented-domain-unsigned': { fires: { domain: { dkim: undefined } }, silent: { domain: { dkim: 'unreachable' } } },
   'dkim-record-wrong': { fires: { domain: { dkim: 'different' } }, silent: { domain: { dkim: 'unreachable' } } },
   'spf-missing': { fires: { records: { spf: [] } }, silent: { records: { spf: 'unreachable' } } },
@@ -397,7 +402,11 @@ test('the forecast counts by route: where it is delivered, or twice where it cam
         },
       ],
     ],
-    ['without licences nothing is known', { target: { licences: 0 } }, []],
+    [
+      'where no licences are known nor is the limit, and it says so',
+      { target: { licences: 0 } },
+      [{ code: 'limit-unknown', tenant: 'target', expected: 4_000, own: 2_000, routed: 2_000, from: given }],
+    ],
   ]
   for (const [why, difference, expected] of cases) assert.deepEqual(forecast(difference), expected, why)
 })

@@ -32,6 +32,7 @@ export interface Scene {
   readonly sourceFacts?: Partial<TenantFacts>
   readonly targetFacts?: Partial<TenantFacts>
   readonly sourceExchange?: Partial<ExchangeFacts>
+  readonly targetExchange?: Partial<ExchangeFacts>
   readonly mapped?: ReadonlyMap<string, number>
   readonly counts?: RunPlace['counts']
   readonly unjudged?: readonly TenantId[]
@@ -116,11 +117,11 @@ export const snapshot = (more: Partial<AccountSnapshot> = {}): AccountSnapshot =
 })
 
 export function viewOf(scene: Scene): ProjectView {
-  const { source, target, sourceFacts, targetFacts, sourceExchange, mapped = new Map() } = scene
+  const { source, target, sourceFacts, targetFacts, sourceExchange, targetExchange, mapped = new Map() } = scene
   return viewProject(
     [
       known(SOURCE, 'source', facts('source', exchange(sourceExchange), sourceFacts), source),
-      known(TARGET, 'target', facts('target', exchange(), targetFacts), target),
+      known(TARGET, 'target', facts('target', exchange(targetExchange), targetFacts), target),
     ],
     mapped,
     NOW,

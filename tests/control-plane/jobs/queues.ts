@@ -1,5 +1,5 @@
-// Every test of jobs runs on both queues: BullMQ on Redis and on Postgres. What a job does here is to write one row: a lost job leaves none, a
-// doubled effect two.
+// Every test of jobs is for both queues: BullMQ on Redis and on Postgres. In `npm test` each runs on one of them, drawn by lot; on both in a long run.
+// What a job does here is to write one row: a lost job leaves none, a doubled effect two.
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { sql } from 'kysely'
@@ -22,6 +22,7 @@ import { testDatabase } from '../../harness/postgres.ts'
 import type { TestDatabase } from '../../harness/postgres.ts'
 import { testOnRedis, testRedis } from '../../harness/redis.ts'
 import type { TestRedis } from '../../harness/redis.ts'
+import { sampleOf } from '../../harness/thorough.ts'
 import { eventually } from '../../harness/wait.ts'
 
 /** Short enough for tests, long enough for a busy machine. */
@@ -45,10 +46,13 @@ export interface Setting {
   idle(timeoutMs?: number): Promise<void>
 }
 
-/** `run` on each queue, titled by it. */
+/** Titled by the queue. */
 export function testOnQueues(name: string, run: (t: TestContext, setting: Setting) => Promise<void>): void {
-  testOnRedis(`${name} (Redis)`, async (t) => run(t, await setUp(t, () => testRedis(t))))
-  test(`${name} (Postgres)`, async (t) => run(t, await setUp(t, () => Promise.resolve(undefined))))
+  const queues = [
+    () => testOnRedis(`${name} (Redis)`, async (t) => run(t, await setUp(t, () => testRedis(t)))),
+    () => test(`${name} (Postgres)`, async (t) => run(t, await setUp(t, () => Promise.resolve(undefined)))),
+  ]
+  for (const index of sampleOf(queues.length, 2)) queues[index]?.()
 }
 
 async function setUp(t: TestContext, startRedis: () => Promise<TestRedis | undefined>): Promise<Setting> {

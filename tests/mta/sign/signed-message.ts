@@ -35,6 +35,7 @@ export async function signed(message: Buffer, keys: DkimKeys = RSA_ONLY): Promis
     route: 'mx',
     keys,
     isProjectDomain: (domain) => domain === PROJECT_DOMAIN,
+    isOfDeliverer: () => false,
     verification: undefined,
   })
   if (signatures.kind !== 'sign') throw new Error(`not signed: ${JSON.stringify(signatures)}`)
