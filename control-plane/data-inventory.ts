@@ -416,7 +416,7 @@ export const TABLES: Readonly<Record<string, TableInventory>> = {
   relay_marker: {
     retention: PROJECT,
     columns: {
-      metadata: 'organisation_id project_id version created_at token_at secret_at',
+      metadata: 'organisation_id project_id version created_at token_at secret_at token_pending_since',
       secret: 'keys_sealed',
     },
   },

@@ -6,18 +6,19 @@ import type { ProofToken as ProofSecret } from '../relays/relay-secret-store.ts'
 import { digestOf } from './input.ts'
 import { awaitRelays } from './await-relays.ts'
 import { callExchange, look } from './exchange-call.ts'
-import { forgetIntended, keepIntended, keepWritten } from './ledger-object-store.ts'
+import { forgetIntended, keepIntended, keepWritten, readKept } from './ledger-object-store.ts'
 import { isProbe } from './names.ts'
-import { isRouting } from './planning.ts'
+import { isRouting, keyOf } from './planning.ts'
 import { startValidation } from './probe-run.ts'
 import { changeSwitch, Lasting, LookAgain, patchSwitch } from './run.ts'
 import type { ReconcileDeps, Run } from './run.ts'
 import type { CallStep } from './step.ts'
-import type { RunMarks, SwitchProblem, SwitchRow } from './switch-store.ts'
+import type { RunMarks, SwitchProblem, SwitchRow, Validation } from './switch-store.ts'
 import { appendIntent, openIntents, settleChange, settleEarlierTries } from './tenant-change-store.ts'
 import type { Settlement } from './tenant-change-store.ts'
 import { isProofToken } from './tenant-object.ts'
 import type { ObservedObject, Ownership, Properties } from './tenant-object.ts'
+import { isDueAgain } from './waiting.ts'
 
 export interface StepPlace {
   readonly groupPrefix: string
@@ -32,8 +33,10 @@ export interface StepPlace {
 /** What was made is seen by others after this long at most, as is a change. */
 export const SEEN_LATE_MS = 5 * 60_000
 const LOOK_AGAIN_MS = 2_000
+const NAMED_WAIT_MS = 5_000
 const HYDRATION_WAIT_MS = 5_000
-const VALIDATION_LASTS_MS = 30 * 60_000
+/** Longer than its gate waits (gates.ts), else that would never give it up; shorter than relays take it. */
+const VALIDATION_LASTS_MS = 50 * 60_000
 const CUSTOMIZATION = { cmdlet: 'Enable-OrganizationCustomization', parameters: {} }
 
 /**
@@ -66,7 +69,7 @@ export async function applyStep(
         return finish(run, deps, step, place, sequence, undefined)
       await settle(run, deps, step, sequence, { state: 'failed', problem: 'NOT_FOUND' })
       if (step.effect === 'add-member') return { code: 'member-not-found', ...problem }
-      throw new LookAgain('it is not there')
+      return notThere(run, deps, step, place)
     case 'exists':
       if (step.effect === 'add-member') return finish(run, deps, step, place, sequence, undefined)
       if (step.effect !== 'create') {
@@ -120,7 +123,7 @@ async function begin(
   return begun
 }
 
-/** Mail of a validation that is awaited is not asked for again. */
+/** Mail of a validation that is awaited is asked for again now and then, as the same: any of it will do, and its gate counts from the first. */
 async function validation(
   tx: Tx,
   run: Run,
@@ -134,7 +137,14 @@ async function validation(
   const others = validations.filter((each) => each.tenant !== tenant || each.key !== key)
   const awaited = validations.find((each) => each.tenant === tenant && each.key === key)
   const isFresh = awaited !== undefined && at.getTime() - Date.parse(awaited.at) < VALIDATION_LASTS_MS
-  if (isFresh && awaited.recipient.endsWith(`@${host}`)) return { marks, parameters: undefined }
+  if (isFresh && awaited.recipient.endsWith(`@${host}`)) {
+    if (!isDueAgain(awaited, at.getTime())) return { marks, parameters: undefined }
+    const again: Validation = { ...awaited, askedAt: at.toISOString() }
+    return {
+      marks: { ...marks, validations: [...others, again] },
+      parameters: { ...parameters, Recipients: [awaited.recipient] },
+    }
+  }
   const connector = key === 'out' ? 'out' : 'elsewhere'
   const { nonce, recipient } = await startValidation(tx, deps.sealer, run.place, { tenant, key: connector, host, at })
   const made: RunMarks = { ...marks, validations: [...others, { tenant, key, nonce, recipient, at: at.toISOString() }] }
@@ -184,6 +194,23 @@ async function taken(run: Run, deps: ReconcileDeps, step: CallStep, sequence: nu
   await settle(run, deps, step, sequence, { state: 'failed', problem: 'CONFLICT' }, isLate)
   if (!isLate) throw new RetryLater(LOOK_AGAIN_MS)
   throw new Lasting({ code: 'conflict', tenant: step.tenant, noun: step.noun, key: step.key })
+}
+
+/** Itself, which the next plan will see, or something that it names: that was just made and is not to be seen yet, or there is no such thing. */
+async function notThere(run: Run, deps: ReconcileDeps, step: CallStep, place: StepPlace): Promise<never> {
+  const { tenant, noun, key, guid } = step
+  if (guid !== undefined) {
+    const proofs = place.secrets.map(digestOf)
+    const seen = await look(run, deps, { tenant, groupPrefix: place.groupPrefix, proofs, nouns: [noun] })
+    if (!('code' in seen) && !seen.some((each) => each.guid === guid)) throw new LookAgain('it is not there')
+  }
+  const kept = await run.context.read((tx) => readKept(tx, run.place))
+  const isAwaited = kept.some(
+    (each) =>
+      each.tenant === tenant && keyOf(each) !== keyOf(step) && deps.now() - each.writtenAt.getTime() < SEEN_LATE_MS,
+  )
+  if (isAwaited) throw new RetryLater(NAMED_WAIT_MS)
+  throw new Lasting({ code: 'NOT_FOUND', tenant, noun, key })
 }
 
 async function customise(run: Run, deps: ReconcileDeps, { tenant }: CallStep): Promise<never> {

@@ -9,7 +9,7 @@ import type { Found, LedgerObject, PlanOptions, Problem } from './planning.ts'
 import { moveRules, priorityOf, rulePlace } from './rule-order.ts'
 import { isSameValue } from './settable.ts'
 import type { CallStep, Step } from './step.ts'
-import type { DesiredObject, Noun, ObservedObject, Value } from './tenant-object.ts'
+import type { DesiredObject, Noun, ObservedObject, Properties, Value } from './tenant-object.ts'
 
 const MAX_RULES = 300
 const MAX_RELATIONSHIP_DOMAINS = 238
@@ -64,12 +64,11 @@ export function build(
       }
       if (object.noun === 'TransportRule') rules.set(object.tenant, count + 1)
       objects.push(...createSteps(options.project, object, priorityOf(object, wanted, objects, count, options)))
-    } else {
-      objects.push(...change(each, seen, options, problem))
     }
-    if (object.noun === 'OutboundConnector' && seen?.properties['IsValidated'] !== true) {
-      objects.push(...validate(each, options))
-    }
+    const changes = seen === undefined ? [] : change(each, seen, options, problem)
+    objects.push(...changes)
+    const isValid = seen?.properties['IsValidated'] === true && changes.every((step) => !leadsElsewhere(step.writes))
+    if (object.noun === 'OutboundConnector' && !isValid) objects.push(...validate(each, options))
     if (object.members !== undefined) {
       const there = seen?.members ?? []
       members.push(...listMinus(object.members, there).map((member) => memberStep(each, member, 'Add')))
@@ -94,7 +93,7 @@ export function build(
     // Relays know who leaves until he has left, and only then whoever comes (§1.4).
     ...leavers,
     ...gateIf(leavers.length > 0, 'table-after'),
-    ...gateIf(body.length + rest.length > 0, 'relays-ready'),
+    ...gateIf([...body, ...rest].some(concernsMail), 'relays-ready'),
     ...body,
     ...probes,
     ...gateIf(routes, 'probes'),
@@ -103,6 +102,9 @@ export function build(
     ...gateIf(routes && problems.length === 0, 'propagated'),
   ]
 }
+
+/** Free/busy needs no relay. */
+const concernsMail = (step: Step): boolean => step.kind === 'call' && step.noun !== 'OrganizationRelationship'
 
 /** Rules in the order of their numbers, the rest as it is. */
 const placeOf = (object: DesiredObject): number =>
@@ -130,22 +132,25 @@ function change(
   const adopted = ledger?.guid === undefined && seen.mark?.specHash === hash
   const names = [...new Set([...Object.keys(object.properties), ...dropped(object, ledger)])]
   const differing = names.filter(
-    (name) => name !== 'IsValidated' && !isSameValue(name, object.properties[name], seen.properties[name]),
+    (name) => name !== 'IsValidated' && !isSameValue(name, wantedOf(name, object, ledger), seen.properties[name]),
   )
   const drifted = differing.filter((name) => {
     const now = seen.properties[name]
     if (object.ownership === 'changed' && ledger?.written[name] === undefined) return false
     const ours = [ledger?.written[name], ledger?.intended?.[name]]
     if (ours.some((value) => value !== undefined && isSameValue(name, value, now))) return false
-    return (
-      ours.some((value) => value !== undefined) || !(isOnlySet(object.noun, name) && (adopted || ledger !== undefined))
-    )
+    if (ours.some((value) => value !== undefined)) return true
+    // Wanted from now on: nobody has set it.
+    if (ledger !== undefined && isSameValue(name, null, now)) return false
+    return !(isOnlySet(object.noun, name) && (adopted || ledger !== undefined))
   })
   if (drifted.length > 0 && !isDriftConfirmed) {
     problem('drift', drifted)
     return []
   }
-  const changed = Object.fromEntries(differing.map((name) => [name, object.properties[name] ?? null]))
+  const differs = Object.fromEntries(differing.map((name) => [name, wantedOf(name, object, ledger)]))
+  // Where it leads to now nobody has tried: said in the same call, so that a run which is interrupted here knows.
+  const changed = leadsElsewhere(differs) ? { ...differs, IsValidated: false } : differs
   const isMarked = object.ownership === 'changed' || seen.mark === undefined || seen.mark.specHash === hash
   const mark = isMarked ? {} : markParameter(project, object, seen)
   if (object.noun === 'DistributionGroup') {
@@ -157,6 +162,14 @@ function change(
   }
   return differing.length > 0 || !isMarked ? [setStep(object, seen, changed, mark)] : []
 }
+
+/** Of what we want no longer: a switch is off, as no cmdlet takes nothing for one; the rest is nothing. */
+function wantedOf(name: string, { properties }: DesiredObject, ledger: LedgerObject | undefined): Value {
+  const ours = [ledger?.written[name], ledger?.intended?.[name]]
+  return properties[name] ?? (ours.some((value) => typeof value === 'boolean') ? false : null)
+}
+
+const leadsElsewhere = (changed: Properties): boolean => 'SmartHosts' in changed
 
 /** Properties of a created object that we wrote and want no longer. */
 function dropped(object: DesiredObject, ledger: LedgerObject | undefined): readonly string[] {

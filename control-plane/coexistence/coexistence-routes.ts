@@ -26,7 +26,6 @@ import type { PlanRouteDeps } from './plan-route.ts'
 import { emergencyStop, readSwitch, setCoexistence, setFreeBusy } from './switch.ts'
 import type { SwitchView } from './switch.ts'
 import { listTransitions } from './switch-store.ts'
-import type { SwitchName } from './switch-store.ts'
 
 const tag = 'coexistence'
 const BASE = '/projects/{project}/coexistence'
@@ -182,11 +181,11 @@ const isOn = ({ setting, state }: SwitchView): boolean => setting.state === 'on'
 const detailsOf = ({ operation, version }: SwitchView): Record<string, unknown> => ({ version, operation })
 
 async function answerOf(tx: Tx, place: ProjectPlace, view: SwitchView, status: 200 | 202): Promise<Answer> {
-  return answer(view, status, shapeCoexistence(view, await transitionsOf(tx, place, 'coexistence')))
+  return answer(view, status, shapeCoexistence(view, await listTransitions(tx, place, MAX_TRANSITIONS, 'coexistence')))
 }
 
 async function freeBusyAnswer(tx: Tx, place: ProjectPlace, view: SwitchView, status: 200 | 202): Promise<Answer> {
-  return answer(view, status, shapeFreeBusy(view, await transitionsOf(tx, place, 'free-busy')))
+  return answer(view, status, shapeFreeBusy(view, await listTransitions(tx, place, MAX_TRANSITIONS, 'free-busy')))
 }
 
 const answer = ({ version, operation }: SwitchView, status: 200 | 202, body: object): Answer => ({
@@ -195,7 +194,3 @@ const answer = ({ version, operation }: SwitchView, status: 200 | 202, body: obj
   version,
   ...(status === 202 && operation !== undefined ? { headers: { Location: operationUrl(operation) } } : {}),
 })
-
-async function transitionsOf(tx: Tx, place: ProjectPlace, of: SwitchName) {
-  return (await listTransitions(tx, place, MAX_TRANSITIONS)).filter((each) => each.switch === of)
-}

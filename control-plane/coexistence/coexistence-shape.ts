@@ -170,7 +170,7 @@ const commonMembers = {
   waitingFor: z.string().optional().meta({ description: 'Why it does not go on: a code.' }),
   problems: z.array(problemSchema).meta({ description: 'What keeps it from what was asked for.' }),
   drift: z.array(driftSchema).meta({ description: 'What somebody else changed of ours.' }),
-  operation: z.string().optional().meta({ description: 'That was begun last: `/operations/{operation}`.' }),
+  operation: z.string().optional().meta({ description: 'That works at it, or did last: `/operations/{operation}`.' }),
   proof: proofSchema.optional(),
   transitions: z.array(transitionSchema).meta({ description: 'The last ones, the newest first.' }),
 }

@@ -50,22 +50,27 @@ export function desiredObjects(input: DesiredInput): readonly DesiredObject[] {
   return [...ofTenant(input, one, other), ...ofTenant(input, other, one)]
 }
 
+/** Presented by the other tenant, which has an object for him. (§1.7) */
+export const isInScope = ({ mailboxIn, presentedBy, presentedGuid }: MappedPerson): boolean =>
+  presentedGuid !== undefined && mailboxIn !== presentedBy
+
 function ofTenant(input: DesiredInput, own: TenantInput, other: TenantInput): DesiredObject[] {
   const freeBusy = freeBusyObject(input, own, other)
   if (input.setting.state === 'off') return freeBusy
-  const people = input.people.filter((each) => each.presentedGuid !== undefined && each.mailboxIn !== each.presentedBy)
+  const people = input.people.filter(isInScope)
   const presented = people.filter((each) => each.mailboxIn === own.tenant).map((each) => each.mailboxGuid)
   const elsewhere = people.filter((each) => each.presentedBy === own.tenant).flatMap((each) => each.presentedGuid ?? [])
   if (presented.length + elsewhere.length === 0) return freeBusy
   const sender = presented.length > 0 ? senderObjects(input, own, presented) : []
   const owner = elsewhere.length > 0 ? ownerObjects(input, own, elsewhere) : []
-  const delivers = input.setting.route === 'return' ? sender.length > 0 : owner.length > 0
   return [
     ...sender,
     ...owner,
     ...sharedObjects(input, own, sender.length > 0),
     ...remoteDomainObjects(input, own, other),
-    ...(delivers ? [cleanRule(input, own)] : []),
+    // Either may deliver, whatever the setting: an entry may have a route of its own, a sender without one returns to where he is (§1.9), and while the
+    // setting changes relays have the new one before the tenants.
+    cleanRule(input, own),
     ...freeBusy,
   ]
 }

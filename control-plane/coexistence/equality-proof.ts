@@ -3,7 +3,9 @@
 import type { TenantId } from '../ids.ts'
 import { equalTenants } from './equal-tenants.ts'
 import type { ChangedProperty } from './equal-tenants.ts'
-import type { Noun, ObservedObject } from './tenant-object.ts'
+import { isList, listMinus } from './equality.ts'
+import { isSameValue } from './settable.ts'
+import type { Noun, ObservedObject, Value } from './tenant-object.ts'
 
 export interface Difference {
   readonly tenant: TenantId
@@ -32,8 +34,14 @@ export interface ProvedTenant {
   readonly after: readonly ObservedObject[]
 }
 
+/** One value that we gave a property, and what stood there. */
+export interface Written {
+  readonly value: Value
+  readonly before: Value
+}
+
 /** Properties that we ever wrote, by `<tenant> <noun> <guid>`; `*`: we made it. */
-export type WrittenByUs = ReadonlyMap<string, ReadonlySet<string>>
+export type WrittenByUs = ReadonlyMap<string, ReadonlyMap<string, readonly Written[]>>
 
 export const writtenKey = (tenant: string, noun: string, guid: string): string =>
   `${tenant} ${noun} ${guid.toLowerCase()}`
@@ -62,11 +70,8 @@ export function proveEquality(
     for (const object of difference.removed)
       (wrote(object) === undefined ? byOthers : ours).push({ kind: 'removed', ...said(object) })
     for (const { after: object, properties } of difference.changed) {
-      const names = wrote(object) ?? new Set()
-      const [mine, theirs] = [
-        properties.filter(({ name }) => names.has(name)),
-        properties.filter(({ name }) => !names.has(name)),
-      ]
+      const isMine = (each: ChangedProperty): boolean => isLeftOfOurs(each, wrote(object)?.get(each.name) ?? [])
+      const [mine, theirs] = [properties.filter(isMine), properties.filter((each) => !isMine(each))]
       if (mine.length > 0) ours.push({ kind: 'changed', ...said(object), properties: mine })
       if (theirs.length > 0) byOthers.push({ kind: 'changed', ...said(object), properties: theirs })
     }
@@ -81,3 +86,16 @@ export function proveEquality(
     at: at.toISOString(),
   }
 }
+
+/** What we gave it stands there, or of a list what we added, or it lacks what it had; another value is what somebody else has given it since. */
+function isLeftOfOurs({ name, before, after }: ChangedProperty, written: readonly Written[]): boolean {
+  if (!written.some(({ value }) => isList(value))) return written.some(({ value }) => isSameValue(name, value, after))
+  const [had, has] = [listOf(before), listOf(after)]
+  const added = listMinus(
+    written.flatMap(({ value, before: then }) => listMinus(listOf(value), listOf(then))),
+    had,
+  )
+  return listMinus(had, has).length > 0 || listMinus(has, added).length < has.length
+}
+
+const listOf = (value: Value): readonly string[] => (isList(value) ? value : [])

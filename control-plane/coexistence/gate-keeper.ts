@@ -23,6 +23,8 @@ export interface GateAbout {
   readonly revision?: number | undefined
   /** Of `propagated`: whose rules were enabled; absent: it waits out its hour. */
   readonly routes?: readonly { readonly tenant: string; readonly direction: 'out' | 'in' }[] | undefined
+  /** Of `hold`: that ends while others go on; absent: all of them end. */
+  readonly ending?: { readonly tenant: string; readonly direction: 'out' | 'in' } | undefined
   /** Of `hold`. */
   readonly connectorHoldMs: number
 }
@@ -71,17 +73,19 @@ export function createGateKeeper({ now }: GateKeeperDeps): GateKeeper {
           return judgeProbes(runs, await countEvidence(tx, place), await relays(), about.since, at)
         }
         case 'propagated': {
-          const labels = new Map(
-            (await listSettingsTenants(tx, organisation, project)).map(({ id, label }) => [id as string, label]),
-          )
+          const labels = await labelsOf(tx, place)
           const seen = await acceptedSince(tx, place, about.since)
           const routes = about.routes?.map(({ tenant, direction }) => ({ tenant: labels.get(tenant), direction }))
           return judgePropagated(seen, routes, about.since, at)
         }
         case 'hold': {
-          const seen = await acceptedSince(tx, place, about.since)
+          const { ending } = about
+          const label = ending && (await labelsOf(tx, place)).get(ending.tenant)
+          const seen = (await acceptedSince(tx, place, about.since)).filter(
+            ({ tenant, direction }) => ending === undefined || (tenant === label && direction === ending.direction),
+          )
           return judgeHold(
-            await relays(),
+            ending === undefined ? await relays() : [],
             seen.map(({ last }) => last),
             about.since,
             about.connectorHoldMs,
@@ -93,4 +97,9 @@ export function createGateKeeper({ now }: GateKeeperDeps): GateKeeper {
       }
     },
   }
+}
+
+/** By which relays' events name tenants. */
+async function labelsOf(tx: Tx, { organisation, project }: ProjectPlace): Promise<ReadonlyMap<string, string>> {
+  return new Map((await listSettingsTenants(tx, organisation, project)).map(({ id, label }) => [id as string, label]))
 }

@@ -17,7 +17,7 @@ const closed = (problem: string): GateLook => ({ kind: 'closed', problem })
 
 const MINUTE_MS = 60_000
 /** What Exchange Online names as the time that rules may take, and what we give them (coexistence.md §2.1 row 13). */
-const PROPAGATION_MS = 60 * MINUTE_MS
+export const PROPAGATION_MS = 60 * MINUTE_MS
 /** Validation mail comes within minutes; probes need their rule first. */
 const VALIDATION_WAIT_MS = 30 * MINUTE_MS
 const PROBES_WAIT_MS = PROPAGATION_MS + 60 * MINUTE_MS

@@ -10,6 +10,7 @@ import type { Tenant } from '../tenants/tenant.ts'
 import { listTenants } from '../tenants/tenant-store.ts'
 import type { ProjectPlace } from '../tenants/tenant-store.ts'
 import type { CoexistenceSetting, FreeBusySetting } from './coexistence.ts'
+import { isInScope } from './desired.ts'
 import type { DesiredInput, TenantInput } from './desired.ts'
 import { readCertificateNames, readPartners, readPeople } from './input-store.ts'
 import { project8Of } from './names.ts'
@@ -61,7 +62,9 @@ export async function gather(
         setting.enhancedFiltering === 'pilot'
           ? [
               ...new Set(
-                people.filter((each) => each.mailboxIn === tenant.id).map(({ mailbox }) => mailbox.toLowerCase()),
+                people
+                  .filter((each) => each.mailboxIn === tenant.id && isInScope(each))
+                  .map(({ mailbox }) => mailbox.toLowerCase()),
               ),
             ].toSorted()
           : [],
@@ -103,7 +106,7 @@ function certificateOf(
   at: Date,
 ): { readonly name: string } | { readonly missing: string } {
   const own = certificates.filter(({ tenant }) => tenant === id)
-  if (own.length === 0) return { missing: 'no-certificate' }
+  if (own.length === 0) return { missing: 'no-relay-certificate' }
   const inDate = own.filter(({ expiresAt }) => expiresAt === null || expiresAt > at)
   if (inDate.length === 0) return { missing: 'certificate-expired' }
   const name = inDate.flatMap(({ names }) => names).find((each) => acceptedDomains.includes(each.toLowerCase()))
@@ -127,5 +130,6 @@ export const digestOf = ({ direction, token }: ProofSecret): ProofToken => ({
   sha256: createHash('sha256').update(token).digest('hex'),
 })
 
+/** In an order that does not depend on which of them relays stamp: that changes no rule. */
 const wordsOf = (marker: MarkerKeys | undefined): readonly string[] =>
-  marker === undefined ? [] : [marker.token, ...(marker.previousToken === undefined ? [] : [marker.previousToken])]
+  [marker?.token, marker?.previousToken].filter((word) => word !== undefined).toSorted()

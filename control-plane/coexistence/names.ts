@@ -44,4 +44,8 @@ export function ruleNumber(key: string): number | undefined {
   return number === undefined ? undefined : Number(number)
 }
 
+/** What somebody copied bears our mark too, under a name of his own. */
+export const isNameOf = (key: string, name: string): boolean =>
+  key in ROLES && name.startsWith('Causeway-') && name.endsWith(`-${ROLES[key as NamedKey]}`)
+
 export const isProbe = (key: string): boolean => key.startsWith('rule-10-')

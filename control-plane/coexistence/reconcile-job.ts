@@ -9,9 +9,11 @@ import type { JobContext, JobHandler } from '../jobs/job.ts'
 import type { Reconciler } from '../jobs/reconcile-all.ts'
 import { OperationCancelled, operationJob } from '../operations/operation-job.ts'
 import type { OperationContext, OperationJobDeps } from '../operations/operation-job.ts'
+import { withRefusals } from './finish-pass.ts'
 import { LOOK_EVERY_MS, reconcile } from './reconcile.ts'
 import type { ReconcileDeps } from './run.ts'
 import { findDueLooks, loadSwitch } from './switch-store.ts'
+import { switchOf, takeTurn } from './turns.ts'
 
 const LOOKS_A_PASS = 100
 /** As the ledger names what nobody asked for. */
@@ -45,11 +47,15 @@ async function carryOut(context: OperationContext, deps: ReconcileDeps): Promise
   const { organisation, project, operation } = context
   if (project === undefined) return {}
   const place = { organisation, project }
+  const settled = await context.change((tx) => takeTurn(tx, place, operation, new Date(deps.now())))
   const { author } = await context.read((tx) => loadSwitch(tx, place))
-  const row = await reconcile({ place, job: context.id, operation, author, context }, deps)
-  const { state, freeBusyState, problems } = row
-  // Two switches, and one of them was refused: it is off, and its rest with it.
-  if (row.marks.refusal !== undefined) throw new Problem('coexistence-refused', { problems })
+  const row = settled ?? (await reconcile({ place, job: context.id, operation, author, context }, deps))
+  const { state, freeBusyState, marks } = row
+  const of = switchOf(row, operation)
+  const refusal = of && marks.refusals?.[of]
+  const problems = withRefusals(row.problems, refusal === undefined ? [] : [refusal])
+  // Its switch was refused: it is off, and its rest with it.
+  if (refusal !== undefined) throw new Problem('coexistence-refused', { problems })
   return { state, freeBusyState, problems: problems.map(({ code }) => code) }
 }
 

@@ -14,31 +14,38 @@ import type { Pass } from './pass.ts'
 import { planChanges } from './plan.ts'
 import { isLeaving, isRouting, keyOf } from './planning.ts'
 import type { Problem } from './planning.ts'
+import { settleMeanwhile } from './settle-switch.ts'
 import { changeSwitch, Lasting, LookAgain, patchSwitch } from './run.ts'
 import type { ReconcileDeps, Run } from './run.ts'
 import { passGate, stillWaiting } from './waiting.ts'
 import type { CallStep } from './step.ts'
 import { loadSwitch, takeRunner } from './switch-store.ts'
 import type { RunMarks, SwitchProblem, SwitchRow } from './switch-store.ts'
+import { missingMembers } from './tenant-change-store.ts'
 import { readProofTokens } from '../relays/relay-secret-store.ts'
 
 /** Of plans: each finds less to do than the one before; what never ends is somebody who undoes what we do. */
 const MAX_PASSES = 20
 const BUSY_WAIT_MS = 1_000
 const AGAIN_MS = 60_000
+/** Whoever is missing in the directory may have come by then: new recipients take minutes. */
+const MISSING_REST_MS = 10 * 60_000
 /** A run that waits looks at the tenants this often all the same. */
 export const LOOK_EVERY_MS = 3 * 60_000
 
 /** @returns the row as it is at the end @throws RetryLater; OperationCancelled; the signal's reason */
 export async function reconcile(run: Run, deps: ReconcileDeps): Promise<SwitchRow> {
   const waits = await begin(run, deps)
+  // Another run begins nothing more, but may read for long. What it has under way is looked for when it has ended.
+  await stopRules(run, deps, waits === undefined)
   if (waits !== undefined) throw new RetryLater(waits)
-  await stopRules(run, deps)
   const skipped = new Map<string, SwitchProblem>()
   for (let passes = 0; passes < MAX_PASSES; passes++) {
     const pass = await makePass(run, deps)
     const stands = [...pass.problems, ...pass.plan.problems.map(asSwitchProblem)]
     if (await refuse(run, deps, stands.filter(isLasting))) continue
+    for (const step of await findMissing(run, deps, pass))
+      skipped.set(stepName(step), { code: 'member-not-found', tenant: step.tenant, noun: step.noun, key: step.key })
     const steps = pass.plan.steps.filter((step) => step.kind === 'gate' || !skipped.has(stepName(step)))
     const calls = steps.filter((step) => step.kind === 'call').length
     const lastLeave = steps.findLastIndex((step) => isLeaving(step, pass.desired))
@@ -47,20 +54,29 @@ export async function reconcile(run: Run, deps: ReconcileDeps): Promise<SwitchRo
     if (calls === 0) {
       // Somebody left after this look.
       if (isHeld) continue
-      const end = await finishPass(run, deps, pass, [...stands, ...skipped.values()], routesOf(pass))
+      const end = await finishPass(run, deps, pass, [...stands, ...onePerGroup(skipped)], routesOf(pass))
       if (end.kind === 'settled') return end.row
       throw new RetryLater(end.waitMs)
     }
     await note(run, deps, stands)
     let done = 0
+    let failing: CallStep | undefined
     try {
       for (const [index, step] of steps.entries()) {
         run.context.signal.throwIfAborted()
         if (step.kind === 'gate') {
-          // Waited for at the end: what comes in between does not depend on it.
+          // It may take days, which others have nothing to do with.
+          if (step.gate === 'hold' && done === 0) {
+            const later = new Set(steps.slice(index).flatMap((each) => (each.kind === 'call' ? [each.key] : [])))
+            const settled = await settleMeanwhile(run, deps, pass, [...stands, ...onePerGroup(skipped)], later)
+            if (settled !== undefined) return settled
+          }
+          // Waited for at the end: of what comes in between only rules that are replaced depend on it.
           if (step.gate !== 'propagated') await passGate(run, deps, step, routesOf(pass), pass.revisionOfPeople)
           continue
         }
+        failing = step
+        if (isReplaced(step, pass)) await awaitReplacement(run, deps)
         const problem = await applyStep(run, deps, step, placeOf(pass, step))
         if (problem !== undefined) skipped.set(stepName(step), problem)
         if (index === lastLeave) await letTableGo(run, pass)
@@ -71,6 +87,11 @@ export async function reconcile(run: Run, deps: ReconcileDeps): Promise<SwitchRo
       if (error instanceof LookAgain) continue
       if (!(error instanceof Lasting)) throw error
       if (await refuse(run, deps, [error.problem])) continue
+      // A switch of its own: the other one does not wait for it.
+      if (error.problem.key === 'free-busy' && failing !== undefined) {
+        skipped.set(stepName(failing), error.problem)
+        continue
+      }
       await note(run, deps, [...stands, error.problem])
       throw new RetryLater(AGAIN_MS, { cause: error })
     }
@@ -92,15 +113,19 @@ async function begin(run: Run, deps: ReconcileDeps): Promise<number | undefined>
 /**
  * The first thing of every off, in each tenant for itself: that one of them does not answer keeps no rule on in the other. It alone restores native flow.
  * (§2.2)
+ * @param isLast  whether nobody else can enable one after this look
  */
-async function stopRules(run: Run, deps: ReconcileDeps): Promise<void> {
+async function stopRules(run: Run, deps: ReconcileDeps, isLast: boolean): Promise<void> {
   const { row, kept, secrets } = await run.context.read(async (tx) => ({
     row: await loadSwitch(tx, run.place),
     kept: await readKept(tx, run.place),
     secrets: await readProofTokens(tx, deps.sealer, run.place),
   }))
-  if (row.state !== 'turning_off' || row.marks.enabledAt === undefined || row.marks.isStopped === true) return
-  const tenants = new Set(kept.filter(({ key }) => isRouting(key)).map(({ tenant }) => tenant))
+  const rules = kept.filter(({ key }) => isRouting(key))
+  // Where the answer to enabling was lost none is known to act, and one may.
+  const mayAct = row.marks.enabledAt !== undefined || rules.some(({ intended }) => intended?.['State'] === 'Enabled')
+  if (row.state !== 'turning_off' || !mayAct || row.marks.isStopped === true) return
+  const tenants = new Set(rules.map(({ tenant }) => tenant))
   let failure: unknown
   for (const tenant of tenants) {
     try {
@@ -113,6 +138,7 @@ async function stopRules(run: Run, deps: ReconcileDeps): Promise<void> {
   }
   if (failure instanceof Lasting) throw new RetryLater(AGAIN_MS, { cause: failure })
   if (failure !== undefined) throw failure as RetryLater
+  if (!isLast) return
   await changeSwitch(run, (tx, current) =>
     patchSwitch(tx, run.place, current, { marks: { ...current.marks, isStopped: true } }, new Date(deps.now())),
   )
@@ -145,6 +171,35 @@ async function stopRules(run: Run, deps: ReconcileDeps): Promise<void> {
 /** Who left the table of this look is in no group any more: relays may have it. @returns whether somebody has left since (§1.4) */
 function letTableGo(run: Run, { revision }: Pass): Promise<boolean> {
   return changeSwitch(run, (tx) => releaseTable(tx, run.place, revision))
+}
+
+/** Who was not there a while ago is not asked for at every look; what somebody asks for anew asks for all. */
+async function findMissing(run: Run, deps: ReconcileDeps, { plan }: Pass): Promise<readonly CallStep[]> {
+  const adds = plan.steps.filter((step) => step.kind === 'call').filter(({ effect }) => effect === 'add-member')
+  if (adds.length === 0) return []
+  const since = new Date(deps.now() - MISSING_REST_MS)
+  const missing = await run.context.read((tx) => missingMembers(tx, run.place, run.operation, since))
+  return adds.filter((step) =>
+    missing.some(
+      ({ tenant, key, member }) => tenant === step.tenant && key === step.key && member === step.parameters['Member'],
+    ),
+  )
+}
+
+/** A rule of people who stay, while it is not being turned off: others bring their mail to the relays from now on. */
+const isReplaced = (step: CallStep, { row, desired }: Pass): boolean =>
+  step.effect === 'disable' && isRouting(step.key) && row.state !== 'turning_off' && !isLeaving(step, desired)
+
+/**
+ * Until those others act, else mail would leave under the old identity meanwhile. Messages don't say which of the rules brought them: it takes the hour
+ * that rules may need. (§1.5, §2.1 row 13)
+ */
+async function awaitReplacement(run: Run, deps: ReconcileDeps): Promise<void> {
+  await changeSwitch(run, (tx, row) => {
+    const { routes: _routes, ...marks } = row.marks
+    return patchSwitch(tx, run.place, row, { marks }, new Date(deps.now()))
+  })
+  await passGate(run, deps, { kind: 'gate', gate: 'propagated' }, undefined)
 }
 
 /** What stands in the way, for those who watch. */
@@ -183,6 +238,11 @@ function routesOf({ desired }: Pass): NonNullable<RunMarks['routes']> {
 
 const stepName = ({ tenant, cmdlet, key, parameters }: CallStep): string =>
   `${tenant} ${cmdlet} ${key} ${typeof parameters['Member'] === 'string' ? parameters['Member'] : ''}`
+
+/** However many are missing: none of them is named. */
+const onePerGroup = (skipped: ReadonlyMap<string, SwitchProblem>): readonly SwitchProblem[] => [
+  ...new Map([...skipped.values()].map((each) => [`${each.tenant} ${each.key}`, each])).values(),
+]
 
 const asSwitchProblem = ({ kind, ...rest }: Problem): SwitchProblem => ({ code: kind, ...rest })
 

@@ -41,11 +41,12 @@ export function moveRules(
   const tenants = new Set(wanted.map(({ object }) => object.tenant))
   return [...tenants].flatMap((tenant) => {
     const ours = wanted.filter(({ object }) => object.tenant === tenant && ruleNumber(object.key) !== undefined)
-    // Those of the plan, and those that go: they have no place.
-    const probes: (string | undefined)[] = wanted.flatMap(({ object, observed: seen }) =>
+    // Those of the plan, those that go, and those of other projects, which have their own: they have no place.
+    const placeless: (string | undefined)[] = wanted.flatMap(({ object, observed: seen }) =>
       object.tenant === tenant && isProbe(object.key) ? [seen?.guid] : [],
     )
-    for (const { guid, mark } of observed) if (mark !== undefined && isProbe(mark.key)) probes.push(guid)
+    for (const { guid, mark } of observed)
+      if (mark !== undefined && (isProbe(mark.key) || mark.project !== options.project)) placeless.push(guid)
     const list = observed
       .filter((each) => each.tenant === tenant && each.noun === 'TransportRule')
       .toSorted((a, b) => (a.priority ?? 0) - (b.priority ?? 0))
@@ -55,9 +56,9 @@ export function moveRules(
       if (step.kind !== 'call' || step.tenant !== tenant || step.effect !== 'create') continue
       const at = step.parameters['Priority']
       if (typeof at === 'number') list.splice(at, 0, step.name)
-      if (isProbe(step.key)) probes.push(step.name)
+      if (isProbe(step.key)) placeless.push(step.name)
     }
-    const current = list.filter((each) => !probes.includes(each))
+    const current = list.filter((each) => !placeless.includes(each))
     const places = ours
       .filter(({ object, observed: seen }) => list.includes(seen?.guid ?? object.name))
       .toSorted((a, b) => rulePlace(a.object) - rulePlace(b.object))

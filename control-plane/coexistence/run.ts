@@ -4,12 +4,14 @@ import type { Tx } from '../db/database.ts'
 import { publishEvent } from '../db/outbox.ts'
 import type { OperationId } from '../ids.ts'
 import type { JobContext } from '../jobs/job.ts'
+import { RetryLater } from '../jobs/retry.ts'
 import { OperationCancelled } from '../operations/operation-job.ts'
 import type { OperationContext } from '../operations/operation-job.ts'
 import type { InTenantDeps } from '../tenants/in-tenant.ts'
 import type { ProjectPlace } from '../tenants/tenant-store.ts'
 import type { GateKeeper } from './gate-keeper.ts'
 import { lockSwitch, storeSwitch } from './switch-store.ts'
+import { switchOf, TURN_MS } from './turns.ts'
 import type { SwitchProblem, SwitchRow } from './switch-store.ts'
 
 export interface ReconcileDeps extends InTenantDeps {
@@ -42,14 +44,17 @@ export class LookAgain extends Error {
   override readonly name = 'LookAgain'
 }
 
-/** @throws OperationCancelled when another operation was begun */
+/** @throws OperationCancelled when another operation was begun for its switch; RetryLater when the one of the other switch has its turn */
 export function changeSwitch<T>(
   { context, place, operation }: Run,
   work: (tx: Tx, row: SwitchRow) => Promise<T>,
 ): Promise<T> {
   return context.change(async (tx) => {
     const row = await lockSwitch(tx, place)
-    if (row.operation !== operation) throw new OperationCancelled('another operation has begun')
+    if (row.operation !== operation) {
+      if (switchOf(row, operation) === undefined) throw new OperationCancelled('another operation has begun')
+      throw new RetryLater(TURN_MS)
+    }
     return work(tx, row)
   })
 }

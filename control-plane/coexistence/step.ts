@@ -33,7 +33,7 @@ export interface CallStep extends Call {
  * - `validated`: the relay saw the connector's validation mail
  * - `probes`: every probe came back as expected
  * - `propagated`: each enabled rule was seen acting, or an hour has passed
- * - `hold`: nothing has entered for the hold, and the relays' spools are empty
+ * - `hold`: nothing has entered for the hold, and the relays' spools are empty; with a connector's key: nothing has entered by that one
  */
 export type Gate = 'relays-ready' | 'table-before' | 'table-after' | 'validated' | 'probes' | 'propagated' | 'hold'
 

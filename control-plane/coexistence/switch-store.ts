@@ -19,7 +19,7 @@ export type SwitchName = 'coexistence' | 'free-busy'
 
 /** What keeps the switch from what was asked for: a code, and what it is about. */
 export interface SwitchProblem {
-  /** Of a plan (`drift`, `conflict` …), of a gate, of Microsoft (migration-semantics.md §8), or of what is missing before: `no-certificate` … */
+  /** Of a plan (`drift`, `conflict` …), of a gate, of Microsoft (migration-semantics.md §8), or of what is missing before: `no-relay-certificate` … */
   readonly code: string
   readonly tenant?: TenantId | undefined
   readonly noun?: string | undefined
@@ -46,8 +46,12 @@ export interface RunMarks {
   readonly routes?: readonly { readonly tenant: TenantId; readonly direction: 'out' | 'in' }[]
   /** Every routing rule of ours was disabled, for the off that is under way. */
   readonly isStopped?: boolean
-  /** Why the enable is being undone. */
-  readonly refusal?: SwitchProblem
+  /** Why the enable of a switch is being undone, or was, until something else is asked of it. */
+  readonly refusals?: Partial<Readonly<Record<SwitchName, SwitchProblem>>>
+  /** Begun last for each switch (turns.ts). */
+  readonly operations?: Partial<Readonly<Record<SwitchName, OperationId>>>
+  /** Last seen: no relay was live while one was waited for. */
+  readonly noRelayAt?: string
 }
 
 export interface Validation {
@@ -55,7 +59,10 @@ export interface Validation {
   readonly key: string
   readonly nonce: string
   readonly recipient: string
+  /** When it was asked for first. */
   readonly at: string
+  /** And last; absent: once. */
+  readonly askedAt?: string
 }
 
 export interface SwitchRow {
@@ -200,6 +207,16 @@ export async function transit(
   return changed
 }
 
+/** Whether it was on since it was last off, whatever it is on its way to. */
+export async function wasOn(tx: Tx, place: ProjectPlace, which: SwitchName): Promise<boolean> {
+  const last = await rowOf<{ to: SwitchState }>(
+    tx,
+    sql`select to_state as "to" from coexistence_event where ${of(place)} and switch = ${which} and to_state in ('on', 'off')
+         order by sequence desc limit 1`,
+  )
+  return last?.to === 'on'
+}
+
 export interface SwitchTransition {
   readonly sequence: number
   readonly switch: SwitchName
@@ -212,12 +229,18 @@ export interface SwitchTransition {
   readonly at: Date
 }
 
-/** The newest first. */
-export function listTransitions(tx: Tx, place: ProjectPlace, limit: number): Promise<SwitchTransition[]> {
+/** The newest first. @param which  undefined: of both */
+export function listTransitions(
+  tx: Tx,
+  place: ProjectPlace,
+  limit: number,
+  which?: SwitchName,
+): Promise<SwitchTransition[]> {
   return rowsOf<SwitchTransition>(
     tx,
     sql`select sequence, switch, event, from_state as "from", to_state as "to", actor, cause, operation_id as operation, created_at as at
-          from coexistence_event where ${of(place)} order by sequence desc limit ${limit}`,
+          from coexistence_event where ${of(place)} and ${which === undefined ? sql`true` : sql`switch = ${which}`}
+         order by sequence desc limit ${limit}`,
   )
 }
 

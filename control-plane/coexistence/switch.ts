@@ -1,16 +1,19 @@
 // What an administrator does with the switch, and what he sees of it: asks for on, off, something else or a stop; a job does the rest. (coexistence.md §1,
 // product.md §6)
+import { isDeepStrictEqual } from 'node:util'
 import type { Tx } from '../db/database.ts'
 import { Problem as HttpProblem } from '../http/problem.ts'
 import type { OperationId } from '../ids.ts'
 import { createOperation, supersede } from '../operations/operation-store.ts'
 import { existingProject } from '../projects/existing-project.ts'
+import { tellRelays } from '../relays/tell-relays.ts'
 import type { ProjectPlace } from '../tenants/tenant-store.ts'
 import type { CoexistenceSetting, FreeBusySetting, SwitchState } from './coexistence.ts'
 import type { EqualityProof } from './equality-proof.ts'
 import type { Problem } from './planning.ts'
 import { loadSwitch, lockSwitch, storeSwitch, transit } from './switch-store.ts'
 import type { SwitchName, SwitchProblem, SwitchRow } from './switch-store.ts'
+import { isTurning, otherThan } from './turns.ts'
 
 export interface SwitchView {
   readonly setting: CoexistenceSetting
@@ -28,7 +31,7 @@ export interface SwitchView {
   readonly drift: readonly Problem[]
   /** ETag: of what administrators set. 0: nobody has. */
   readonly version: number
-  /** That was begun last: `/operations/{id}`, and in the ledger. */
+  /** That works at it, or did last: `/operations/{id}`, and in the ledger. */
   readonly operation: OperationId | undefined
   /** Once it went off. */
   readonly proof: EqualityProof | undefined
@@ -116,7 +119,8 @@ async function begin(
   },
 ): Promise<SwitchView> {
   const { author, at, cause, permission } = how
-  if (before.operation !== undefined) await supersede(tx, place, before.operation)
+  const same = before.marks.operations?.[of]
+  if (same !== undefined) await supersede(tx, place, same)
   const operation = await createOperation(tx, place, {
     kind: 'coexistence.reconcile',
     permission,
@@ -131,24 +135,38 @@ async function begin(
   const begun: SwitchRow = {
     ...asked,
     operation,
-    marks: isFirst ? {} : withoutWaiting(before),
+    marks: { ...(isFirst ? {} : marksFor(before, of)), operations: { ...before.marks.operations, [of]: operation } },
+    // What one has confirmed is not taken back by asking for the other.
+    confirmsDrift: asked.confirmsDrift || (before.confirmsDrift && isTurning(before, otherThan(of))),
     problems: [],
     step: undefined,
     waitingFor: undefined,
     observedAt: undefined,
-    ...(isFirst ? { baseline: operation, proof: undefined } : {}),
+    ...(isFirst ? { baseline: operation } : {}),
+    // That of the last off says nothing of this on.
+    ...(isFirst || (of === 'coexistence' && wanted === 'on') ? { proof: undefined } : {}),
   }
   const event = wanted === 'on' ? 'turn-on' : 'turn-off'
   const row = await transit(tx, place, begun, of, event, { actor: author, cause, at })
+  // Something else was asked for where no transition tells relays: while it is being turned on, or drifted.
+  const isOther = !isDeepStrictEqual(row.setting, before.setting)
+  if (isOther && row.state === before.state && row.state !== 'off') await tellRelays(tx, place)
   await storeSwitch(tx, place, row, at)
   return viewOf(row)
 }
 
 const isOff = ({ state, freeBusyState }: SwitchRow): boolean => state === 'off' && freeBusyState === 'off'
 
-/** What another run waited for is over; when rules went on and off is not. */
-function withoutWaiting({ marks: { enabledAt, disabledAt, propagates } }: SwitchRow): SwitchRow['marks'] {
+/** What another run waited for is over; when rules went on and off is not, nor what becomes of the other switch. */
+function marksFor(before: SwitchRow, of: SwitchName): SwitchRow['marks'] {
+  const { waiting: _waiting, refusals = {}, ...others } = before.marks
+  const other = otherThan(of)
+  const refusal = isTurning(before, other) ? refusals[other] : undefined
+  const kept = refusal === undefined ? {} : { refusals: { [other]: refusal } }
+  if (of === 'free-busy') return { ...others, ...kept }
+  const { enabledAt, disabledAt, propagates } = others
   return {
+    ...kept,
     ...(enabledAt === undefined ? {} : { enabledAt }),
     ...(disabledAt === undefined ? {} : { disabledAt }),
     ...(propagates === undefined ? {} : { propagates }),

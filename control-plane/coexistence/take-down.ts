@@ -2,10 +2,11 @@
 // Pure. (coexistence.md §2.2)
 import { callOn, identityOf, setStep, stepOf } from './calls.ts'
 import { isList, listMinus } from './equality.ts'
-import { gateIf, isRouting, keyOf, rank } from './planning.ts'
+import { isNameOf } from './names.ts'
+import { isRouting, keyOf, rank } from './planning.ts'
 import type { Found, LedgerObject, PlanOptions, Problem } from './planning.ts'
 import { isSameValue } from './settable.ts'
-import type { CallStep, Step } from './step.ts'
+import type { CallStep, GateStep, Step } from './step.ts'
 import type { DesiredObject, Noun, ObservedObject, Value } from './tenant-object.ts'
 
 const REMOVE_ORDER: readonly Noun[] = [
@@ -55,7 +56,8 @@ export function takeDown(
       }
       const problem = (kind: Problem['kind'], properties: readonly string[] = []) =>
         problems.push({ kind, tenant: object.tenant, noun, key: object.key, properties })
-      const drifted = driftOf(seen, known)
+      const isCopy = known === undefined && !isNameOf(object.key, seen.name)
+      const drifted = isCopy ? ['Name'] : driftOf(seen, known)
       if (drifted.length > 0 && !options.isDriftConfirmed) problem('drift', drifted)
       else if (observed.some((rule) => !isGoing(rule, removals) && isNamedBy(seen, rule))) problem('in-use')
       else
@@ -64,8 +66,15 @@ export function takeDown(
         )
     }
   }
-  const cutsOff = removals.some((step) => ['OutboundConnector', 'InboundConnector'].includes(step.noun))
-  return [...disables, ...gateIf(cutsOff, 'hold'), ...removals]
+  return [...disables, ...holdsOf(removals), ...removals]
+}
+
+/** Where a route ends and others go on, the hold is for its own mail: of all mail there would be no end. What relays hold still has its way in. */
+function holdsOf(removals: readonly CallStep[]): GateStep[] {
+  if (removals.some(({ noun }) => noun === 'InboundConnector')) return [{ kind: 'gate', gate: 'hold' }]
+  return removals
+    .filter(({ noun }) => noun === 'OutboundConnector')
+    .map(({ tenant, key }) => ({ kind: 'gate', gate: 'hold', tenant, key }))
 }
 
 const isGoing = ({ tenant, noun, guid }: ObservedObject, removals: readonly CallStep[]): boolean =>

@@ -7,6 +7,7 @@ import type { PageRequest } from '../http/page.ts'
 import type { OperationId, TenantId } from '../ids.ts'
 import type { ProjectPlace } from '../tenants/tenant-store.ts'
 import { PROOF_HEADER } from './tenant-object.ts'
+import type { Written, WrittenByUs } from './equality-proof.ts'
 import type { Noun, ObservedObject, Properties } from './tenant-object.ts'
 
 export interface ChangeIntent {
@@ -147,6 +148,21 @@ export async function openIntents(tx: Tx, place: ProjectPlace): Promise<TenantCh
   return rows.map(toChange)
 }
 
+/** Whom an operation found missing in the directory since then, by the groups that wanted them. */
+export function missingMembers(
+  tx: Tx,
+  place: ProjectPlace,
+  operation: OperationId,
+  since: Date,
+): Promise<{ readonly tenant: TenantId; readonly key: string; readonly member: string }[]> {
+  return rowsOf(
+    tx,
+    sql`select distinct tenant_id as tenant, object_key as key, parameters->>'Member' as member from tenant_change
+         where ${of(place)} and operation_id = ${operation} and created_at > ${since} and state = 'failed' and problem = 'NOT_FOUND'
+           and cmdlet = 'Add-DistributionGroupMember'`,
+  )
+}
+
 /** Of every object that we ever wrote, the last change that took effect and stands. */
 export async function lastWritten(tx: Tx, place: ProjectPlace): Promise<TenantChange[]> {
   const rows = await rowsOf<Row>(
@@ -157,19 +173,26 @@ export async function lastWritten(tx: Tx, place: ProjectPlace): Promise<TenantCh
   return rows.map(toChange)
 }
 
-/** Properties that we ever wrote, by `<tenant> <noun> <guid>`; `*`: we made it. Of members and calls that change no object, nothing. */
-export async function writtenByUs(tx: Tx, place: ProjectPlace): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
-  const rows = await rowsOf<{ tenant: string; noun: string; guid: string; names: string[] }>(
+/**
+ * Properties that we ever wrote, with every value that we gave them and what it took the place of, by `<tenant> <noun> <guid>`; `*`: we made it. Of members and calls that change no
+ * object, nothing.
+ */
+export async function writtenByUs(tx: Tx, place: ProjectPlace): Promise<WrittenByUs> {
+  const rows = await rowsOf<{ tenant: string; noun: string; guid: string; name: string; values: Written[] }>(
     tx,
-    sql`select tenant_id as tenant, noun, object_guid as guid,
-               array_agg(distinct case when cmdlet like 'New-%' then '*' else name end) as names
-          from tenant_change c cross join lateral jsonb_object_keys(c.parameters) as name
+    sql`select tenant_id as tenant, noun, object_guid as guid, case when cmdlet like 'New-%' then '*' else p.name end as name,
+               coalesce(jsonb_agg(distinct jsonb_build_object('value', p.value, 'before', c.before -> 'properties' -> p.name))
+                          filter (where cmdlet like 'Set-%'), '[]') as values
+          from tenant_change c cross join lateral jsonb_each(c.parameters) as p (name, value)
          where ${of(place)} and state in ('done', 'undone') and object_guid is not null and (cmdlet like 'New-%' or cmdlet like 'Set-%')
-         group by tenant_id, noun, object_guid`,
+         group by 1, 2, 3, 4`,
   )
-  return new Map(
-    rows.map(({ tenant, noun, guid, names }) => [`${tenant} ${noun} ${guid.toLowerCase()}`, new Set(names)]),
-  )
+  const written = new Map<string, Map<string, readonly Written[]>>()
+  for (const { tenant, noun, guid, name, values } of rows) {
+    const key = `${tenant} ${noun} ${guid.toLowerCase()}`
+    written.set(key, (written.get(key) ?? new Map<string, readonly Written[]>()).set(name, values))
+  }
+  return written
 }
 
 export interface TenantState {

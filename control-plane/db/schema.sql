@@ -1909,6 +1909,7 @@ create table relay_marker (
   created_at timestamp with time zone not null,
   token_at timestamp with time zone,
   secret_at timestamp with time zone,
+  token_pending_since timestamp with time zone,
   constraint relay_marker_pkey PRIMARY KEY (organisation_id, project_id),
   constraint relay_marker_organisation_id_project_id_fkey FOREIGN KEY (organisation_id, project_id) REFERENCES project(organisation_id, id) ON DELETE CASCADE
 );

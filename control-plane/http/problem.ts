@@ -126,6 +126,11 @@ export const PROBLEMS = {
     'Coexistence is not off',
     'Its rules route mail in the tenants: turn it and free/busy off first. Repeat the request with `despiteCoexistence=true` to go on all the same; what stands in the tenants then stays there.',
   ],
+  'marker-token-pending': [
+    409,
+    'The last token of the marker is not in use yet',
+    'Two tokens are valid at a time, and while coexistence is not off relays write the new one only after the mail flow rules of both tenants have named it for an hour: it was made at `since`. Wait for it; where `…/coexistence` shows problems or drift, mend those first. It is in use at once when coexistence is off.',
+  ],
   'coexistence-refused': [
     409,
     'Coexistence could not be turned on',

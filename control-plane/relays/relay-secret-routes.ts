@@ -1,5 +1,7 @@
 // `…/relay-settings/proof-tokens` and `…/marker`: the secrets that a project's relays share, replaced by hand. No answer holds one. (SP-4, DL-10, KM-5)
 import { z } from 'zod'
+import { stampIfNamed } from '../coexistence/stamp-token.ts'
+import { loadSwitch } from '../coexistence/switch-store.ts'
 import type { Tx } from '../db/database.ts'
 import { notFound } from '../http/problem.ts'
 import { route } from '../http/route.ts'
@@ -8,9 +10,10 @@ import { time } from '../http/values.ts'
 import { parseId } from '../ids.ts'
 import type { TenantId } from '../ids.ts'
 import type { Sealer } from '../keys/sealer.ts'
+import { rotateMarker } from './marker-rotation-store.ts'
 import { lockProject } from './project-place-store.ts'
 import { placeOf, projectParams } from './project-params.ts'
-import { endPreviousToken, rotateMarker, rotateProofToken } from './relay-secret-store.ts'
+import { endPreviousToken, rotateProofToken } from './relay-secret-store.ts'
 import type { ProjectPlace } from './relay-secret-store.ts'
 import { listProofTokens, viewMarker } from './relay-secret-view-store.ts'
 import type { MarkerView, ProofTokenView } from './relay-secret-view-store.ts'
@@ -37,6 +40,9 @@ const markerSchema = z
     createdAt: time.optional().meta({ description: 'Absent: none yet; it is made with the first push.' }),
     tokenRotatedAt: time.optional(),
     secretRotatedAt: time.optional(),
+    tokenPendingSince: time.optional().meta({
+      description: 'Since when the newest token waits for the mail flow rules to name it. Absent: relays write it.',
+    }),
   })
   .meta({ id: 'RelayMarker', description: 'Of the field that says a message went through here; never its keys.' })
 export function relaySecretRoutes(sealer: Sealer): AnyRoute[] {
@@ -180,7 +186,7 @@ const rotateMarkerRoute = (sealer: Sealer): AnyRoute =>
     id: 'rotateRelayMarker',
     summary: "Replace one of the marker's keys",
     description:
-      'The one before stays valid until the next rotation. `secret` makes the tags of addresses as well: events from before the one before are found by an address no more.',
+      'The one before stays valid until the next rotation. While coexistence is not off, relays go on writing the token of before until the mail flow rules of both tenants have named the new one for an hour, so that no mail is routed twice: `tokenPendingSince` is there meanwhile, and the token can not be replaced again. `secret` makes the tags of addresses as well: events from before the one before are found by an address no more.',
     tag,
     access: 'relay.manage',
     params: projectParams,
@@ -191,13 +197,16 @@ const rotateMarkerRoute = (sealer: Sealer): AnyRoute =>
     }),
     ifMatch: 'needed',
     responses: { 200: { description: 'The marker', schema: markerSchema } },
+    problems: ['marker-token-pending'],
     handler: (context) =>
       context.change('relay-marker.rotated', async (tx) => {
         const place = placeOf(context)
         const { what } = context.body
         await lockProject(tx, place)
         context.checkVersion((await viewMarker(tx, place))?.version ?? 0)
-        await rotateMarker(tx, sealer, place, what, new Date(context.now))
+        const at = new Date(context.now)
+        await rotateMarker(tx, sealer, place, what, at)
+        if (what === 'token') await stampIfNamed(tx, sealer, place, await loadSwitch(tx, place), at)
         await tellRelays(tx, place)
         const answer = markerAnswer(await viewMarker(tx, place))
         return { answer, object: place.project, details: { what } }
@@ -209,6 +218,7 @@ function markerAnswer(marker: MarkerView | undefined) {
     ...(marker && { createdAt: marker.createdAt.toISOString() }),
     ...(marker?.tokenAt && { tokenRotatedAt: marker.tokenAt.toISOString() }),
     ...(marker?.secretAt && { secretRotatedAt: marker.secretAt.toISOString() }),
+    ...(marker?.tokenPendingSince && { tokenPendingSince: marker.tokenPendingSince.toISOString() }),
   }
   return { status: 200, body, version: marker?.version ?? 0 }
 }

@@ -26,7 +26,9 @@ export interface ProjectPlace {
 }
 
 export interface MarkerKeys {
+  /** That relays stamp. */
   readonly token: string
+  /** The other one that they know: the one before, or one that is stamped once the tenants' rules name it (marker-rotation-store.ts). */
   readonly previousToken?: string
   readonly secret: string
   readonly previousSecret?: string
@@ -46,8 +48,8 @@ export interface Nonce {
 
 const DIRECTIONS = ['out', 'in'] as const
 /** One word for a mail flow rule: letters and digits only, so that it isn't split. */
-const newMarkerToken = (): string => randomBytes(16).toString('hex')
-const newSecret = (): string => randomBytes(32).toString('base64url')
+export const newMarkerToken = (): string => randomBytes(16).toString('hex')
+export const newSecret = (): string => randomBytes(32).toString('base64url')
 
 // ── Marker ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -73,34 +75,8 @@ export async function ensureMarker(tx: Tx, sealer: Sealer, place: ProjectPlace, 
             on conflict do nothing`.execute(tx)
 }
 
-/**
- * A new token or secret; the one before stays valid (DL-10). The secret makes the address tags too: events from before are found by it no more.
- * The caller bumps the project's settings version.
- */
-export async function rotateMarker(
-  tx: Tx,
-  sealer: Sealer,
-  place: ProjectPlace,
-  what: 'token' | 'secret',
-  now: Date,
-): Promise<void> {
-  await ensureMarker(tx, sealer, place, now)
-  await sql`select 1 from relay_marker where organisation_id = ${place.organisation} and project_id = ${place.project} for update`.execute(
-    tx,
-  )
-  const before = await findMarker(tx, sealer, place)
-  if (before === undefined) throw new Error('unreachable: it was made above')
-  const after: MarkerKeys =
-    what === 'token'
-      ? { ...before, token: newMarkerToken(), previousToken: before.token }
-      : { ...before, secret: newSecret(), previousSecret: before.secret }
-  const sealed = await sealMarker(tx, sealer, place, after)
-  await sql`update relay_marker
-               set keys_sealed = ${sealed}, version = version + 1, ${sql.ref(what === 'token' ? 'token_at' : 'secret_at')} = ${now}
-             where organisation_id = ${place.organisation} and project_id = ${place.project}`.execute(tx)
-}
-
-function sealMarker(tx: Tx, sealer: Sealer, place: ProjectPlace, keys: MarkerKeys): Promise<Buffer> {
+/** As the row keeps them. */
+export function sealMarker(tx: Tx, sealer: Sealer, place: ProjectPlace, keys: MarkerKeys): Promise<Buffer> {
   const { purpose, context } = placeInRow(MARKER_COLUMN, [place.project])
   return sealer.seal(tx, place, purpose, context, Buffer.from(JSON.stringify(keys)))
 }

@@ -36,13 +36,21 @@ export interface MarkerView {
   /** When it was replaced last. */
   readonly tokenAt: Date | undefined
   readonly secretAt: Date | undefined
+  /** Since when the newest token waits for the tenants' rules; undefined: relays stamp it. */
+  readonly tokenPendingSince: Date | undefined
 }
 
 /** undefined: the project has none yet; it is made with the first push. */
 export async function viewMarker(tx: Tx, { organisation, project }: ProjectPlace): Promise<MarkerView | undefined> {
-  const row = await rowOf<{ version: number; created_at: Date; token_at: Date | null; secret_at: Date | null }>(
+  const row = await rowOf<{
+    version: number
+    created_at: Date
+    token_at: Date | null
+    secret_at: Date | null
+    token_pending_since: Date | null
+  }>(
     tx,
-    sql`select version, created_at, token_at, secret_at from relay_marker
+    sql`select version, created_at, token_at, secret_at, token_pending_since from relay_marker
          where organisation_id = ${organisation} and project_id = ${project}`,
   )
   return (
@@ -51,6 +59,7 @@ export async function viewMarker(tx: Tx, { organisation, project }: ProjectPlace
       createdAt: row.created_at,
       tokenAt: row.token_at ?? undefined,
       secretAt: row.secret_at ?? undefined,
+      tokenPendingSince: row.token_pending_since ?? undefined,
     }
   )
 }

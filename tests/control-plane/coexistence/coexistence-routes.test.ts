@@ -335,7 +335,7 @@ test('a plan names what keeps us out of a tenant, and still says what is known',
   }
   assert.deepEqual(
     body.missing.map(({ code }: { code: string }) => code),
-    ['domains-unknown', 'domains-unknown', 'no-relay-hosts', 'no-certificate', 'no-certificate'],
+    ['domains-unknown', 'domains-unknown', 'no-relay-hosts', 'no-relay-certificate', 'no-relay-certificate'],
   )
   const codes = body.findings.map(({ code }: { code: string }) => code)
   for (const code of ['nobody-in-scope', 'relay-host-unnamed', 'relays-none', 'reject-direct-send'])

@@ -9,7 +9,8 @@ const page = at('docs/coexistence.md')
 const folder = new URL('../../../control-plane/coexistence/', import.meta.url)
 /** Of the API's own faults, which the description of the route tells. */
 const OWN = new Set(['coexistence-shape.ts', 'plan-route.ts'])
-const CODE = /\b(?:code|reason|problem|waitingFor): '([a-z-]+)'|\b(?:waiting|closed)\('([a-z-]+)'\)|'(probe-[a-z-]+)'/g
+const CODE =
+  /\b(?:code|reason|problem|waitingFor|missing): '([a-z-]+)'|\b(?:waiting|closed)\('([a-z-]+)'\)|'(probe-[a-z-]+)'/g
 
 test('docs/coexistence.md has every code of waiting and of problems', () => {
   const sources = readdirSync(folder).filter((name) => name.endsWith('.ts') && !OWN.has(name))

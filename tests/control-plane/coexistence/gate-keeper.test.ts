@@ -277,7 +277,7 @@ test(
 
 test(
   '§2.2: the hold ends when nothing was taken for it and every relay has said since that it holds nothing',
-  withScene(async ({ it, relay, look, tell, current }) => {
+  withScene(async ({ it, relay, contoso, look, tell, current }) => {
     await current(relay)
     const since = new Date(it.clock.now() - 10_000)
     const hold = (connectorHoldMs: number) => look('hold', { since, connectorHoldMs })
@@ -285,9 +285,13 @@ test(
     assert.equal(await hold(60_000), 'mail-may-still-come')
     await relay.report({ queue: { messages: 2, oldestAgeMs: 1, quarantined: 0, dead: 0 } })
     assert.equal(await hold(5_000), 'relay-holds-mail')
+    const ending = (direction: 'out' | 'in') =>
+      look('hold', { since, connectorHoldMs: 5_000, ending: { tenant: contoso, direction } })
+    assert.equal(await ending('out'), 'open', 'others go on: their mail is in the queues')
     await tell(relay, [{ event: 'accepted', fields: { direction: 'out', tenant: 'contoso' } }])
     await relay.report()
     assert.equal(await hold(5_000), 'mail-may-still-come', 'a message came')
+    assert.deepEqual([await ending('out'), await ending('in')], ['mail-may-still-come', 'open'], 'by this one')
     it.clock.offsetMs += 5_001
     assert.equal(await hold(5_000), 'open', 'none since then, and it was delivered')
   }),

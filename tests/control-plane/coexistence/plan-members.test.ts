@@ -92,6 +92,17 @@ test('where all have left, the rules of their groups are disabled before anybody
   assert.ok(lines.indexOf('-- hold') > lines.indexOf('-- propagated'), lines.join('\n'))
 })
 
+test('where one way ends and the other goes on, the hold is for the mail of each connector that goes', () => {
+  const { steps } = plan(settled([inS('a'), inT('b')]), [inS('a')])
+  assert.deepEqual(
+    steps.filter((step) => step.kind === 'gate' && step.gate === 'hold'),
+    [
+      { kind: 'gate', gate: 'hold', tenant: S, key: 'elsewhere' },
+      { kind: 'gate', gate: 'hold', tenant: T, key: 'out' },
+    ],
+  )
+})
+
 test('rules that others take the place of are no leaving: they go once those act', () => {
   const { steps, desired } = plan(settled([inS('a')]), [inS('a')], { mode: 'all-outbound' })
   const lines = steps.map(line)

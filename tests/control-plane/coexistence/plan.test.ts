@@ -214,6 +214,73 @@ test('off removes no connector and no group that a rule which stays still names 
   }
 })
 
+test('a copy that somebody made of a rule of ours is his: it stops routing, and is not removed until that is confirmed', () => {
+  const model = new TenantModel(firstState())
+  settle(model)
+  const rule = model.objects.find(({ name }) => name === 'Causeway-abcd1234-20-Route-Sender')
+  assert.ok(rule)
+  model.objects.push({ ...rule, guid: 'guid-copy', name: 'Copy of ours', priority: 99 })
+  const { steps, problems } = plan(model, { state: 'off' })
+  const ofCopy = (all: readonly Step[]) =>
+    all.flatMap((step) => (step.kind === 'call' && step.guid === 'guid-copy' ? [step.effect] : []))
+  assert.deepEqual(ofCopy(steps), ['disable'])
+  assert.deepEqual(
+    problems.map(({ kind, key, properties }) => [kind, key, ...properties]),
+    [
+      ['drift', 'rule-20', 'Name'],
+      ['in-use', 'out'],
+      ['in-use', 'group-presented'],
+    ],
+  )
+  assert.deepEqual(ofCopy(plan(model, { state: 'off' }, { isDriftConfirmed: true }).steps), ['disable', 'remove'])
+})
+
+test('free/busy alone waits for no relay', () => {
+  const model = new TenantModel(firstState())
+  const input = {
+    ...inputOf(model.objects, { state: 'off' }),
+    freeBusy: { state: 'on', accessLevel: 'LimitedDetails' },
+  }
+  const { steps } = planChanges(desiredObjects(input as ReturnType<typeof inputOf>), model.objects, [], {
+    project: 'prj_1',
+    route: 'owner-tenant',
+    validationRecipients: {},
+    now: new Date('2026-11-29T06:00:00Z'),
+    isDriftConfirmed: false,
+  })
+  assert.deepEqual(steps.map(line), [
+    'S Set-OrganizationRelationship free-busy',
+    'T New-OrganizationRelationship free-busy',
+  ])
+})
+
+test('a connector that is led to another name of the relay is validated anew, wherever that is interrupted (row 5)', () => {
+  const setting = { relayHosts: { out: 'other.relay.example', in: 'in.relay.example' } }
+  const model = new TenantModel(firstState())
+  settle(model)
+  const { steps } = plan(model, setting)
+  const anew = ['S Validate-OutboundConnector out', '-- validated', 'S Set-OutboundConnector out']
+  assert.deepEqual(steps.map(line), ['-- relays-ready', 'S Set-OutboundConnector out', ...anew])
+  for (const step of steps.slice(0, 2)) model.run(step)
+  assert.deepEqual(plan(model, setting).steps.map(line), ['-- relays-ready', ...anew])
+  settle(model, setting)
+})
+
+test('two projects of one tenant do not move their rules behind each other for ever (row 9)', () => {
+  const model = new TenantModel(firstState())
+  settle(model)
+  const rules = model.objects.filter(({ tenant, noun, mark }) => tenant === S && noun === 'TransportRule' && mark)
+  for (const [nth, { mark, ...rule }] of rules.entries())
+    model.objects.push({
+      ...rule,
+      guid: `guid-other-${nth}`,
+      name: rule.name.replace('abcd1234', 'efgh5678'),
+      priority: 50 + nth,
+      ...(mark === undefined ? {} : { mark: { ...mark, project: 'prj_2' } }),
+    })
+  assert.deepEqual(plan(model).steps, [])
+})
+
 test('no rule is enabled while one that is to go can not go', () => {
   const model = new TenantModel(firstState())
   settle(model)

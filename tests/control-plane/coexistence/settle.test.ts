@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { proveEquality } from '../../../control-plane/coexistence/equality-proof.ts'
 import { judgeIntent } from '../../../control-plane/coexistence/settle.ts'
 import type { TenantChange } from '../../../control-plane/coexistence/tenant-change-store.ts'
-import type { ObservedObject } from '../../../control-plane/coexistence/tenant-object.ts'
+import type { ObservedObject, Value } from '../../../control-plane/coexistence/tenant-object.ts'
 import type { OperationId } from '../../../control-plane/ids.ts'
 import { S } from './tenant-model.ts'
 
@@ -113,14 +113,43 @@ for (const [why, asked, seen, expected] of CASES) {
 }
 
 test('RC-9: the proof tells what is left of ours from what others changed', () => {
-  const before = [object({ properties: { Mode: 'Enforce', SentToScope: 'InOrganization' } })]
+  const lists = { From: ['a'], SentTo: ['b'], CopyTo: ['c'] }
+  const before = [
+    object({ properties: { Mode: 'Enforce', SentToScope: 'InOrganization', Quarantine: false, ...lists } }),
+  ]
   const after = [
-    object({ properties: { Mode: 'Audit', SentToScope: null } }),
+    object({
+      properties: {
+        Mode: 'Audit',
+        SentToScope: null,
+        Quarantine: true,
+        From: ['a', 'ours'],
+        SentTo: ['b', 'theirs'],
+        CopyTo: [],
+      },
+    }),
     object({ guid: 'ours', name: 'Ours', mark }),
     object({ guid: 'theirs', name: 'Theirs' }),
     object({ guid: 'kept', name: 'Kept', mark }),
   ]
-  const proof = proveEquality([{ tenant: S, before, after }], new Map([[`${S} TransportRule g`, new Set(['Mode'])]]), {
+  const values: Record<string, [before: Value, value: Value][]> = {
+    Mode: [['Enforce', 'Audit']],
+    // Ours was another: somebody has set it since.
+    Quarantine: [[null, false]],
+    From: [[['a'], ['a', 'ours']]],
+    SentTo: [
+      [['b'], ['b', 'ours']],
+      [
+        ['b', 'ours', 'theirs'],
+        ['b', 'theirs'],
+      ],
+    ],
+    CopyTo: [[['c'], ['c', 'ours']]],
+  }
+  const written = Object.entries(values).map(
+    ([name, all]) => [name, all.map(([was, value]) => ({ before: was, value }))] as const,
+  )
+  const proof = proveEquality([{ tenant: S, before, after }], new Map([[`${S} TransportRule g`, new Map(written)]]), {
     project: 'prj_1',
     kept: new Set([`${S} TransportRule kept`]),
     at: new Date(0),
@@ -129,11 +158,11 @@ test('RC-9: the proof tells what is left of ours from what others changed', () =
     differences.map(({ kind, name, properties }) => [kind, name, properties?.map((each) => each.name)])
   assert.deepEqual(told(proof.ours), [
     ['added', 'Ours', undefined],
-    ['changed', 'X', ['Mode']],
+    ['changed', 'X', ['CopyTo', 'From', 'Mode']],
   ])
   assert.deepEqual(told(proof.byOthers), [
     ['added', 'Theirs', undefined],
-    ['changed', 'X', ['SentToScope']],
+    ['changed', 'X', ['Quarantine', 'SentTo', 'SentToScope']],
   ])
   assert.deepEqual([proof.isRestored, proof.isEqual], [false, false])
 })

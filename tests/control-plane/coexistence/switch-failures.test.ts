@@ -67,7 +67,7 @@ const STEPS = [
   'New-TransportRule',
   'Enable-TransportRule',
 ] as const
-for (const index of sampleOf(STEPS.length, 3)) {
+for (const index of sampleOf(STEPS.length, STEPS.length)) {
   const cmdlet = STEPS[index] ?? 'New-DistributionGroup'
   test(`what is not allowed for good before the first rule acts undoes the enable: ${cmdlet} in the target`, async () => {
     // Probes are enabled in both tenants before; the first routing rule is the target's.
@@ -92,8 +92,11 @@ for (const index of sampleOf(STEPS.length, 3)) {
 
 test('once a routing rule acts nothing is undone by itself: it says what stands in the way, and goes on when that is gone', async () => {
   scene.refuse(
-    (tenant, called) =>
-      called === 'Enable-TransportRule' && tenant === it.source.id && scene.looks.some(({ gate }) => gate === 'probes'),
+    (tenant, called, parameters) =>
+      called === 'Enable-TransportRule' &&
+      tenant === it.source.id &&
+      scene.looks.some(({ gate }) => gate === 'probes') &&
+      !String((parameters as Readonly<Record<string, unknown>>)['Identity']).endsWith('90-Clean'),
   )
   scene.looks.length = 0
   await scene.set({})
@@ -102,7 +105,7 @@ test('once a routing rule acts nothing is undone by itself: it says what stands 
   const acting = (await scene.ours())
     .filter(({ isEnabled, name }) => isEnabled === true && !name.includes('-10-'))
     .map(({ name }) => name.slice(18))
-  assert.deepEqual(acting, ['40-Route-Elsewhere', '90-Clean'])
+  assert.deepEqual(acting, ['90-Clean', '40-Route-Elsewhere', '90-Clean'])
   scene.refuse(undefined)
   await scene.work()
   assert.equal((await scene.view()).state, 'on')
@@ -227,19 +230,61 @@ test('a tenant whose consent is lost is waited for', async () => {
   await scene.disable()
 })
 
-test('one that is not connected at all refuses the enable', async () => {
+/** While the target is not connected at all. */
+async function withoutConsent(work: () => Promise<void>): Promise<void> {
   const gone = await inside((tx) =>
     rowOf<{ row: object }>(
       tx,
       sql`delete from consent c where tenant_id = ${it.target.id} returning to_jsonb(c) as row`,
     ),
   )
-  await scene.set({})
+  try {
+    await work()
+  } finally {
+    await inside((tx) =>
+      sql`insert into consent select (jsonb_populate_record(null::consent, ${JSON.stringify(gone?.row)}::jsonb)).*`.execute(
+        tx,
+      ),
+    )
+  }
+}
+
+test('one that is not connected at all refuses the enable, of free/busy as well', async () => {
+  await withoutConsent(async () => {
+    await scene.set({})
+    await scene.work()
+    assert.deepEqual([(await scene.view()).state, await problems()], ['off', ['tenant-not-connected']])
+    await scene.setBusy({})
+    await scene.work()
+    const { freeBusyState, freeBusy } = await scene.view()
+    assert.deepEqual([freeBusyState, freeBusy.state, await problems()], ['off', 'off', ['tenant-not-connected']])
+  })
+  assert.deepEqual(await scene.ours(), [])
+})
+
+test('what names something that the tenant does not have is refused, and not asked for without end', async () => {
+  await scene.setBusy({ accessScope: 'Nobody has this group' })
+  const attempts = await scene.work()
+  const { freeBusyState, freeBusy } = await scene.view()
+  assert.deepEqual([freeBusyState, freeBusy.state, await problems()], ['off', 'off', ['NOT_FOUND']])
+  assert.ok(attempts < 5, String(attempts))
+  await scene.setBusy({ accessScope: undefined })
   await scene.work()
-  assert.deepEqual([(await scene.view()).state, await problems()], ['off', ['tenant-not-connected']])
-  await inside((tx) =>
-    sql`insert into consent select (jsonb_populate_record(null::consent, ${JSON.stringify(gone?.row)}::jsonb)).*`.execute(
-      tx,
-    ),
-  )
+  assert.equal((await scene.view()).freeBusyState, 'on')
+  await scene.setBusy({ state: 'off' })
+  await scene.work()
+  await scene.isAsBefore()
+})
+
+test('free/busy is not off while a tenant that has it can not be looked at', async () => {
+  await scene.setBusy({})
+  await scene.work()
+  await withoutConsent(async () => {
+    await scene.setBusy({ state: 'off' })
+    await scene.work(({ problems: all }) => all.length > 0)
+    assert.deepEqual([(await scene.view()).freeBusyState, await problems()], ['turning_off', ['tenant-not-connected']])
+  })
+  await scene.work()
+  assert.equal((await scene.view()).freeBusyState, 'off')
+  await scene.isAsBefore()
 })

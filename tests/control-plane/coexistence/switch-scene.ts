@@ -211,15 +211,15 @@ export async function switchScene() {
   }
   const stop = () => inside((tx) => emergencyStop(tx, place, { author: AUTHOR, at: new Date(now()), reason: 'test' }))
 
-  /** As the clock asks for it. */
-  async function lookAfter(): Promise<number | undefined> {
+  /** As the clock asks for it. @param until  where it waits for what the test decides */
+  async function lookAfter(until: (view: SwitchView) => boolean = () => false): Promise<number | undefined> {
     await inside(async (tx) => {
       await sql`delete from job where kind = 'coexistence.reconcile' and object_id = ${project}`.execute(tx)
       await requestJob(tx, place, 'coexistence.reconcile', project)
     })
     for (let attempts = 0; attempts < MAX_ATTEMPTS; attempts++) {
       const waitMs = await attempt(project)
-      if (waitMs === undefined || waitMs >= 60_000) return waitMs
+      if (waitMs === undefined || waitMs >= 60_000 || until(await view())) return waitMs
       sandbox.control.advanceClock(waitMs)
     }
     throw new Error('it does not settle')

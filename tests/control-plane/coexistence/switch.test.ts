@@ -2,13 +2,17 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { sql } from 'kysely'
+import { judgeValidation } from '../../../control-plane/coexistence/gates.ts'
 import { listChanges } from '../../../control-plane/coexistence/tenant-change-store.ts'
 import { planNow } from '../../../control-plane/coexistence/plan-now.ts'
 import { coexistenceReconciler } from '../../../control-plane/coexistence/reconcile-job.ts'
+import { stampIfNamed } from '../../../control-plane/coexistence/stamp-token.ts'
 import { emergencyStop, readSwitch, setCoexistence } from '../../../control-plane/coexistence/switch.ts'
-import { listTransitions } from '../../../control-plane/coexistence/switch-store.ts'
+import { listTransitions, lockSwitch } from '../../../control-plane/coexistence/switch-store.ts'
 import { rowOf, rowsOf, withScope } from '../../../control-plane/db/database.ts'
-import { readProofTokens, rotateMarker, rotateProofToken } from '../../../control-plane/relays/relay-secret-store.ts'
+import { loadProjectVersions } from '../../../control-plane/relays/applied-store.ts'
+import { rotateMarker } from '../../../control-plane/relays/marker-rotation-store.ts'
+import { findMarker, readProofTokens, rotateProofToken } from '../../../control-plane/relays/relay-secret-store.ts'
 import { switchScene } from './switch-scene.ts'
 
 const scene = await switchScene()
@@ -16,6 +20,7 @@ const { it, place, inside, sandbox } = scene
 const SOURCE = it.source.entraTenantId
 const TARGET = it.target.entraTenantId
 const HOUR_MS = 3_600_000
+const MINUTE_MS = 60_000
 
 afterEach(() => {
   for (const gate of Object.keys(scene.said)) delete scene.said[gate as keyof typeof scene.said]
@@ -31,6 +36,18 @@ async function off(): Promise<void> {
 }
 
 const problemsOf = async () => (await scene.view()).problems.map(({ code }) => code)
+/** Of what relays are told. */
+const settingsVersion = async () =>
+  (await inside((tx) => loadProjectVersions(tx, place.organisation, place.project)))?.settingsVersion ?? 0
+const marker = () => inside((tx) => findMarker(tx, it.deps.sealer, place))
+/** As the route does it. */
+const rotate = () =>
+  inside(async (tx) => {
+    const row = await lockSwitch(tx, place)
+    const at = new Date(scene.deps.now())
+    await rotateMarker(tx, it.deps.sealer, place, 'token', at)
+    await stampIfNamed(tx, it.deps.sealer, place, row, at)
+  })
 const ourRule = async (name: string) => {
   const rule = (await scene.ours()).find((each) => each.name.endsWith(name))
   assert.ok(rule, name)
@@ -52,7 +69,7 @@ test('RC-9: on puts the objects of both roles into the tenants, and off gives bo
   const ours = await scene.ours()
   assert.deepEqual(
     [...new Set(names(it.source.id, ours))],
-    ['Presented', 'In', 'Out', 'RD', '20-Route-Sender', '21-Route-Mentioned'],
+    ['Presented', 'In', 'Out', 'RD', '20-Route-Sender', '21-Route-Mentioned', '90-Clean'],
   )
   assert.deepEqual(
     [...new Set(names(it.target.id, ours))],
@@ -207,24 +224,59 @@ test('what is on is looked at when its table has changed, and by the clock', asy
   assert.equal(await due(), 1)
 })
 
-test('one who is in the directory no more keeps nobody else out', async () => {
+test('a pilot of enhanced filtering is the people in scope: nobody whose presented address no object has (row 4b)', async () => {
+  await off()
+  const known = [scene.mailboxes[2], `nobody@${scene.presented[0]?.split('@')[1]}`]
+  const body = { known, mailbox: known[0], presented: known[1] }
+  const made = await scene.api.request('POST', `${it.path}/mappings`, body, it)
+  assert.equal(made.status, 201, JSON.stringify(made.body))
+  await scene.enable({ enhancedFiltering: 'pilot' })
+  const filtered = async () => {
+    const ours = await scene.ours()
+    const connector = ours.find(({ noun, tenant }) => noun === 'InboundConnector' && tenant === it.source.id)
+    return [connector?.properties['EFSkipLastIP'], connector?.properties['EFUsers']]
+  }
+  assert.deepEqual(await filtered(), [true, scene.mailboxes.slice(0, 2)])
+  await scene.enable({ enhancedFiltering: 'off' })
+  assert.deepEqual(await filtered(), [false, null], 'and off again while it is on')
+  const headers = { 'if-match': '*' }
+  const gone = await scene.api.request('DELETE', `${it.path}/mappings/${made.body.id}?confirm=1`, undefined, {
+    ...it,
+    headers,
+  })
+  assert.equal(gone.status, 200, JSON.stringify(gone.body))
+})
+
+test('those who are in the directory no more keep nobody else out, and are told once', async () => {
   await off()
   const rename = (from: string, to: string) =>
     inside((tx) =>
       sql`update account set object_id = ${to} where tenant_id = ${it.source.id} and object_id = ${from}`.execute(tx),
     )
-  const [row] = await inside((tx) =>
+  const [first, second] = await inside((tx) =>
     rowsOf<{ id: string }>(
       tx,
-      sql`select object_id as id from account where tenant_id = ${it.source.id} and primary_key = ${scene.mailboxes[0]}`,
+      sql`select object_id as id from account where tenant_id = ${it.source.id} and primary_key = any(${scene.mailboxes}) order by primary_key`,
     ),
   )
-  const gone = '00000000-0000-4000-8000-000000000001'
-  await rename(row?.id ?? '', gone)
+  assert.ok(first && second)
+  const [gone, goneLater] = ['00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002']
+  await rename(first.id, gone)
   await scene.enable()
   assert.deepEqual(await problemsOf(), ['member-not-found'])
   assert.equal((await scene.ours()).find(({ name }) => name.endsWith('Presented'))?.members?.length, 1)
-  await rename(gone, row?.id ?? '')
+  const adds = () => scene.calls.filter((call) => call.startsWith('Add-DistributionGroupMember')).length
+  const before = adds()
+  await scene.lookAfter()
+  assert.deepEqual([await problemsOf(), adds()], [['member-not-found'], before], 'not asked for at every look')
+  sandbox.control.advanceClock(HOUR_MS / 6)
+  await scene.lookAfter()
+  assert.deepEqual([await problemsOf(), adds()], [['member-not-found'], before + 1])
+  await rename(second.id, goneLater)
+  await scene.lookAfter()
+  assert.deepEqual(await problemsOf(), ['member-not-found'])
+  await rename(gone, first.id)
+  await rename(goneLater, second.id)
   await scene.lookAfter()
   assert.deepEqual(await problemsOf(), [])
   assert.equal((await scene.ours()).find(({ name }) => name.endsWith('Presented'))?.members?.length, 2)
@@ -239,16 +291,78 @@ test('a proof token that was rotated goes into the rules by the next look, and i
   assert.notDeepEqual((await ourRule('20-Route-Sender')).properties['SetHeaderValue'], before)
 })
 
-test('while the marker is rotated the rules name both words and stay on, and that is no drift', async () => {
+test('DL-10: relays stamp a new word only when both tenants have named it for an hour, and that changes no rule', async () => {
   await scene.enable()
-  const wordsOf = async () => (await ourRule('20-Route-Sender')).properties['ExceptIfHeaderContainsWords'] as string[]
-  const [before = ''] = await wordsOf()
-  await inside((tx) => rotateMarker(tx, it.deps.sealer, place, 'token', new Date()))
+  const namingRules = async () => {
+    const rules = (await scene.ours()).filter(({ noun }) => noun === 'TransportRule')
+    return rules.map(
+      ({ properties }) =>
+        (properties['ExceptIfHeaderContainsWords'] ?? properties['HeaderContainsWords']) as readonly string[],
+    )
+  }
+  const before = await marker()
+  assert.ok(before)
+  await rotate()
+  const pending = await marker()
+  assert.ok(pending)
+  assert.equal(pending.token, before.token, 'no rule names the new one yet')
+  await assert.rejects(rotate(), { type: 'marker-token-pending' })
+
   await scene.lookAfter()
-  const both = await wordsOf()
-  assert.deepEqual([both.length, both.includes(before)], [2, true])
+  const words = [pending.token, pending.previousToken ?? ''].toSorted()
+  const named = await namingRules()
+  assert.ok(named.length >= 5, 'those that route and those that clean, in both tenants')
+  for (const each of named) assert.deepEqual(each.toSorted(), words)
   assert.deepEqual([(await scene.view()).state, await problemsOf()], ['on', []])
   assert.equal((await ourRule('20-Route-Sender')).isEnabled, true)
+  assert.deepEqual(await marker(), pending, 'rules may act an hour later')
+
+  sandbox.control.advanceClock(HOUR_MS - MINUTE_MS)
+  await scene.lookAfter()
+  assert.deepEqual(await marker(), pending)
+  const [made, told] = [scene.calls.length, await settingsVersion()]
+  sandbox.control.advanceClock(MINUTE_MS)
+  await scene.lookAfter()
+  const after = await marker()
+  assert.deepEqual([after?.token, after?.previousToken], [pending.previousToken, pending.token])
+  assert.deepEqual([scene.calls.length - made, (await settingsVersion()) - told], [0, 1])
+  const [audited] = await inside((tx) =>
+    rowsOf<{ actor: string }>(tx, sql`select actor from audit_event where action = 'relay-marker.token-in-use'`),
+  )
+  assert.equal(audited?.actor, 'system:coexistence')
+
+  await scene.lookAfter()
+  assert.deepEqual([await marker(), scene.calls.length - made, (await settingsVersion()) - told], [after, 0, 1])
+})
+
+test('DL-10: what stands against it in a tenant holds a new word back, however long it takes', async () => {
+  await scene.enable()
+  sandbox.control.advanceClock(HOUR_MS)
+  const rule = await ourRule('40-Route-Elsewhere')
+  await scene.writer(TARGET)('Set-TransportRule', { Identity: rule.guid, ExceptIfHeaderContainsWords: ['other'] })
+  await rotate()
+  const pending = await marker()
+  await scene.lookAfter()
+  sandbox.control.advanceClock(2 * HOUR_MS)
+  await scene.lookAfter()
+  assert.deepEqual([(await scene.view()).state, await marker()], ['drift', pending])
+  await scene.set({}, { confirmsDrift: true })
+  await scene.work()
+  assert.deepEqual([(await scene.view()).state, await marker()], ['on', pending], 'it has just been written')
+  sandbox.control.advanceClock(HOUR_MS)
+  await scene.lookAfter()
+  assert.equal((await marker())?.token, pending?.previousToken)
+})
+
+test('DL-10: a new word that waits is in use once coexistence is off, and one made then at once', async () => {
+  await scene.enable()
+  await rotate()
+  const pending = await marker()
+  await scene.disable()
+  const after = await marker()
+  assert.deepEqual([after?.token, after?.previousToken], [pending?.previousToken, pending?.token])
+  await rotate()
+  assert.deepEqual([(await marker())?.token === after?.token, (await marker())?.previousToken], [false, after?.token])
 })
 
 test('a certificate of another name that takes the place of the first is named by the connector from the next look on', async () => {
@@ -337,7 +451,10 @@ test('off does not take away what somebody edited until that is confirmed, and t
 })
 
 test('what others changed meanwhile is told apart in the proof, and stays', async () => {
-  await scene.enable({ turnsTnefOff: true })
+  await scene.enable({ turnsTnefOff: true, arcSealingDomain: 'relay.example' })
+  const trust = (domains: readonly string[]) =>
+    scene.writer(SOURCE)('Set-ArcConfig', { Identity: 'Default', ArcTrustedSealers: domains })
+  await trust(['relay.example', 'house.example'])
   await scene.writer(SOURCE)('New-TransportRule', {
     Name: 'Later rule',
     SubjectContainsWords: ['x'],
@@ -347,9 +464,14 @@ test('what others changed meanwhile is told apart in the proof, and stays', asyn
   assert.deepEqual([proof?.isRestored, proof?.isEqual, problems], [true, false, []])
   assert.deepEqual(
     proof?.byOthers.map(({ kind, name }) => [kind, name]),
-    [['added', 'Later rule']],
+    [
+      ['added', 'Later rule'],
+      ['changed', 'Default'],
+    ],
   )
   await scene.writer(SOURCE)('Remove-TransportRule', { Identity: 'Later rule', Confirm: false })
+  await trust([])
+  await scene.isAsBefore()
 })
 
 // ── Gates ──
@@ -388,6 +510,12 @@ test('rules that were enabled are awaited before it says on; the wait is for the
     { tenant: it.source.id, direction: 'out' },
     { tenant: it.target.id, direction: 'in' },
   ])
+  // Something else is asked for meanwhile: relays hear of it as well, and of nothing where it is the same.
+  const told = await settingsVersion()
+  await scene.set({ route: 'return' })
+  assert.equal(await settingsVersion(), told + 1)
+  await scene.set({ route: 'return' })
+  assert.equal(await settingsVersion(), told + 1)
   delete scene.said['propagated']
   await scene.work()
   assert.equal((await scene.view()).state, 'on')
@@ -399,6 +527,141 @@ test('a gate that stays shut undoes the enable', async () => {
   await scene.set({})
   await scene.work()
   assert.deepEqual([(await scene.view()).state, await problemsOf()], ['off', ['validation-not-seen']])
+})
+
+test('validation mail that nobody saw is sent again each minute, as the same, until the gate gives it up (row 5b)', async () => {
+  await off()
+  scene.said['validated'] = { kind: 'waiting', reason: 'validation-not-seen' }
+  await scene.set({})
+  await scene.work(({ waitingFor }) => waitingFor === 'validation-not-seen')
+  const asked = scene.looks.at(-1)?.about
+  const validations = async () =>
+    (await inside((tx) => listChanges(tx, place, { after: undefined, limit: 1_000 }))).filter(({ cmdlet }) =>
+      cmdlet.startsWith('Validate'),
+    ).length
+  const before = await validations()
+  await scene.attempt((await scene.view()).operation ?? '')
+  assert.equal(await validations(), before, 'not at every look')
+  sandbox.control.advanceClock(61_000)
+  await scene.attempt((await scene.view()).operation ?? '')
+  assert.equal(await validations(), before + 1)
+  sandbox.control.advanceClock(HOUR_MS / 2)
+  await scene.attempt((await scene.view()).operation ?? '')
+  const about = scene.looks.at(-1)?.about
+  assert.deepEqual([about?.validationNonce, about?.since], [asked?.validationNonce, asked?.since])
+  assert.ok(asked)
+  assert.equal(judgeValidation([], asked.validationNonce, asked.since, sandbox.clock.nowMs()).kind, 'closed')
+  delete scene.said['validated']
+  await scene.work()
+  assert.equal((await scene.view()).state, 'on')
+})
+
+test('a stop looks for rules whose enabling nobody has answered yet, while the other tenant does not answer', async () => {
+  await off()
+  scene.said['probes'] = { kind: 'waiting', reason: 'probes-not-back' }
+  await scene.set({})
+  await scene.work(({ waitingFor }) => waitingFor === 'probes-not-back')
+  const { guid } = await ourRule('40-Route-Elsewhere')
+  await scene.writer(TARGET)('Enable-TransportRule', { Identity: guid })
+  await inside((tx) =>
+    sql`update coexistence_object set intended = '{"State": "Enabled"}' where project_id = ${place.project} and object_key = 'rule-40'`.execute(
+      tx,
+    ),
+  )
+  const connect = (state: string) =>
+    inside((tx) => sql`update consent set state = ${state} where tenant_id = ${it.source.id}`.execute(tx))
+  await connect('paused')
+  try {
+    await scene.stop()
+    await scene.attempt((await scene.view()).operation ?? '')
+    assert.equal((await ourRule('40-Route-Elsewhere')).isEnabled, false)
+  } finally {
+    await connect('connected')
+  }
+  await scene.work()
+  await scene.isAsBefore()
+})
+
+test('rules stop while another run still has hold of the tenants', async () => {
+  await off()
+  await scene.enable()
+  const runner = 1_000_000
+  await inside(async (tx) => {
+    await sql`insert into job (organisation_id, id, project_id, kind, object_id, state, lease_until)
+              values (${place.organisation}, ${runner}, ${place.project}, 'coexistence.reconcile', 'another', 'running', now() + interval '1 hour')`.execute(
+      tx,
+    )
+    await sql`update coexistence_switch set runner = ${runner} where project_id = ${place.project}`.execute(tx)
+  })
+  const { operation } = await scene.stop()
+  assert.equal(await scene.attempt(operation ?? ''), 1_000)
+  for (const name of ['20-Route-Sender', '21-Route-Mentioned', '40-Route-Elsewhere'])
+    assert.equal((await ourRule(name)).isEnabled, false, name)
+  await inside((tx) => sql`delete from job where id = ${runner}`.execute(tx))
+  await scene.work()
+  await scene.isAsBefore()
+})
+
+test('probes to a name of the relay that was wrong are not waited for once another is set (row 12)', async () => {
+  await off()
+  scene.said['probes'] = { kind: 'waiting', reason: 'probes-not-back' }
+  await scene.set({ relayHosts: { out: 'wrong.relay.example', in: 'in.relay.example' } })
+  await scene.work(({ waitingFor }) => waitingFor === 'probes-not-back')
+  const before = scene.looks.at(-1)?.about.probeNonces ?? []
+  await scene.set({})
+  await scene.work(({ waitingFor }) => waitingFor === 'probes-not-back')
+  const now = scene.looks.at(-1)?.about.probeNonces ?? []
+  assert.deepEqual([before.length, now.length, now.filter((nonce) => before.includes(nonce)).length], [2, 2, 1])
+  delete scene.said['probes']
+  await scene.work()
+  assert.equal((await scene.view()).state, 'on')
+})
+
+test('rules that others take the place of stay on until those act, which no message shows: it takes the hour', async () => {
+  await off()
+  await scene.enable()
+  scene.said['propagated'] = { kind: 'waiting', reason: 'rules-propagate' }
+  await scene.set({ mode: 'all-outbound' })
+  await scene.work(({ waitingFor }) => waitingFor === 'rules-propagate')
+  const { operation } = await scene.view()
+  const acting = async () =>
+    (await scene.ours()).flatMap(({ name, isEnabled }) => (isEnabled === true ? [name.slice(18)] : [])).toSorted()
+  const all = ['20-Route-Sender', '21-Route-Mentioned', '30-Route-All', '40-Route-Elsewhere', '90-Clean', '90-Clean']
+  for (const laterMs of [0, HOUR_MS / 4]) {
+    sandbox.control.advanceClock(laterMs)
+    await scene.attempt(operation ?? '')
+    assert.deepEqual(
+      (await acting()).filter((name) => !name.startsWith('10-')),
+      all,
+    )
+    assert.equal(scene.looks.at(-1)?.about.routes, undefined)
+  }
+  delete scene.said['propagated']
+  await scene.work()
+  assert.deepEqual(await acting(), all.slice(2))
+})
+
+test('a hold begins when rules stopped last, not at the off before they were turned on again', async () => {
+  await off()
+  await scene.enable()
+  scene.said['hold'] = { kind: 'waiting', reason: 'mail-may-still-come' }
+  await scene.set({ state: 'off' })
+  await scene.work(({ waitingFor }) => waitingFor === 'mail-may-still-come')
+  await scene.enable()
+  sandbox.control.advanceClock(HOUR_MS)
+  const stoppedAt = sandbox.clock.nowMs()
+  for (const [tenant, name] of [
+    [SOURCE, '20-Route-Sender'],
+    [SOURCE, '21-Route-Mentioned'],
+    [TARGET, '40-Route-Elsewhere'],
+  ] as const)
+    await scene.writer(tenant)('Disable-TransportRule', { Identity: (await ourRule(name)).guid, Confirm: false })
+  await scene.set({ state: 'off' })
+  await scene.work(({ waitingFor }) => waitingFor === 'mail-may-still-come')
+  assert.ok(Number(scene.looks.at(-1)?.about.since) >= stoppedAt)
+  delete scene.said['hold']
+  await scene.work()
+  await scene.isAsBefore()
 })
 
 test('connectors stay until the hold is over, rules do not; turned on again meanwhile only rules change', async () => {
@@ -466,6 +729,50 @@ test('free/busy is a switch of its own, kept while coexistence goes off', async 
   await scene.setBusy({ state: 'off' })
   await scene.work()
   await scene.isAsBefore()
+})
+
+test('while free/busy stays on, what will not pass undoes a second enable too, as no rule acts any more (§1.1)', async () => {
+  await off()
+  await scene.setBusy({})
+  await scene.work()
+  await scene.enable()
+  await scene.disable()
+  scene.refuse((_tenant, cmdlet) => cmdlet === 'New-OutboundConnector')
+  try {
+    await scene.set({})
+    await scene.work(({ problems, state }) => problems.length > 0 && state === 'turning_on')
+    const { state, setting, freeBusyState } = await scene.view()
+    assert.deepEqual([state, setting.state, freeBusyState], ['off', 'off', 'on'])
+  } finally {
+    scene.refuse(undefined)
+    await scene.setBusy({ state: 'off' })
+    await scene.work()
+  }
+  await scene.isAsBefore()
+})
+
+test('a relationship of ours that somebody removed is forgotten once free/busy is off: the next proof compares all the same', async () => {
+  await off()
+  await scene.setBusy({})
+  await scene.work()
+  sandbox.control.advanceClock(HOUR_MS)
+  const relationship = (await scene.ours()).find(({ tenant }) => tenant === it.source.id)
+  assert.ok(relationship)
+  await scene.writer(SOURCE)('Remove-OrganizationRelationship', { Identity: relationship.guid, Confirm: false })
+  await scene.setBusy({ state: 'off' })
+  await scene.work()
+  await scene.enable()
+  await scene.writer(SOURCE)('New-TransportRule', {
+    Name: 'Meanwhile',
+    SubjectContainsWords: ['x'],
+    PrependSubject: 'y',
+  })
+  const { proof } = await scene.disable()
+  await scene.writer(SOURCE)('Remove-TransportRule', { Identity: 'Meanwhile', Confirm: false })
+  assert.deepEqual(
+    proof?.byOthers.map(({ kind, name }) => [kind, name]),
+    [['added', 'Meanwhile']],
+  )
 })
 
 test('TI-2: another organisation sees no switch of this one', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sql } from 'kysely'
+import { loadSwitch, storeSwitch } from '../../../control-plane/coexistence/switch-store.ts'
 import { rowsOf } from '../../../control-plane/db/database.ts'
 import { newId } from '../../../control-plane/ids.ts'
 import { relayNonceRoutes } from '../../../control-plane/relays/relay-nonce-routes.ts'
@@ -109,6 +110,7 @@ test(
     assert.equal(made.status, 200)
     const first = await marker()
     assert.ok(first?.previousToken)
+    assert.deepEqual(Object.keys(made.body), ['createdAt', 'tokenRotatedAt'], 'no rule has to know it first')
     const stale = await it.ask('POST', '/marker/rotate', { what: 'secret' }, { 'If-Match': '"0"' })
     assert.equal(stale.status, 412)
     assert.equal((await it.ask('POST', '/marker/rotate', { what: 'secret' })).status, 428)
@@ -123,6 +125,49 @@ test(
     const relay = await it.relay()
     await relay.open()
     assert.deepEqual((await relay.untilVersion(snapshot)).secrets.marker, second)
+  }),
+)
+
+test(
+  'DL-10: while coexistence is not off relays go on with the token of before, and it is replaced once at a time',
+  withRoutes(async (it) => {
+    const marker = () => it.inOrganisation((tx) => findMarker(tx, it.sealer, it))
+    const any = { 'If-Match': '*' }
+    const rotate = (what: string, headers: Record<string, string> = any) =>
+      it.ask('POST', '/marker/rotate', { what }, headers)
+    assert.equal((await rotate('token')).status, 200)
+    const first = await marker()
+    const again = await rotate('token')
+    const second = await marker()
+    assert.deepEqual([again.status, second?.previousToken], [200, first?.token], 'while it is off it is in use at once')
+
+    await it.inOrganisation(async (tx) => {
+      const row = await loadSwitch(tx, it)
+      await storeSwitch(tx, it, { ...row, state: 'on', version: 1, author: 'person:test' }, new Date())
+    })
+    const { snapshot: before } = await it.versions()
+    const waits = await rotate('token')
+    const third = await marker()
+    assert.deepEqual([waits.status, third?.token], [200, second?.token])
+    assert.equal(waits.body.tokenPendingSince, waits.body.tokenRotatedAt)
+    assert.deepEqual((await it.ask('GET', '/marker')).body, waits.body)
+    const { snapshot } = await it.versions()
+    assert.ok(snapshot > before)
+    const relay = await it.relay()
+    await relay.open()
+    const told = (await relay.untilVersion(snapshot)).secrets.marker
+    assert.deepEqual([told.token, told.previousToken], [second?.token, third?.previousToken], 'relays know it already')
+
+    const refused = await rotate('token')
+    assert.deepEqual(
+      [refused.status, refused.body.type, refused.body.since],
+      [409, '/problems/marker-token-pending', waits.body.tokenPendingSince],
+    )
+    assert.deepEqual(await marker(), third)
+    const secret = await rotate('secret', { 'If-Match': waits.headers.get('etag') ?? '' })
+    assert.deepEqual([secret.status, secret.body.tokenPendingSince], [200, waits.body.tokenPendingSince])
+    assert.notEqual((await marker())?.secret, third?.secret)
+    assert.deepEqual(await shown(it, Object.values({ ...third })), [])
   }),
 )
 

@@ -4,6 +4,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sql } from 'kysely'
 import { rowsOf } from '../../../control-plane/db/database.ts'
+import {
+  findPendingToken,
+  rotateMarker,
+  stampPendingToken,
+} from '../../../control-plane/relays/marker-rotation-store.ts'
 import { bumpSnapshot } from '../../../control-plane/projects/relay-visible.ts'
 import {
   addNonce,
@@ -13,7 +18,6 @@ import {
   findMarker,
   readNonces,
   readProofTokens,
-  rotateMarker,
   rotateProofToken,
 } from '../../../control-plane/relays/relay-secret-store.ts'
 import { parseMarkerKeys } from '../../../mta/marker-keys.ts'
@@ -90,15 +94,56 @@ test('R76, DL-10: the marker is made once, in the form that relays take; each ha
     assert.deepEqual(await read(), first)
     await it.inOrganisation((tx) => rotateMarker(tx, it.sealer, it, 'token', NOW))
     const second = await read()
-    assert.deepEqual(
-      [second?.previousToken, second?.secret, second?.previousSecret],
-      [first?.token, first?.secret, undefined],
-    )
+    assert.deepEqual([second?.secret, second?.previousSecret], [first?.secret, undefined])
     await it.inOrganisation((tx) => rotateMarker(tx, it.sealer, it, 'secret', NOW))
     const third = await read()
     assert.deepEqual([third?.token, third?.previousSecret], [second?.token, second?.secret])
     const taken = parseMarkerKeys('pushed', JSON.stringify({ format: 'causeway-marker/1', ...third }))
     assert.deepEqual([taken.tokens.length, taken.secrets.length], [2, 2])
+  }))
+
+test('DL-10: a new token of the marker is known at once and stamped later; until then it is the last one', (t) =>
+  withFleet(t, {}, async (it) => {
+    const marker = () => it.inOrganisation((tx) => findMarker(tx, it.sealer, it))
+    const rotate = (what: 'token' | 'secret', at = NOW) =>
+      it.inOrganisation((tx) => rotateMarker(tx, it.sealer, it, what, at))
+    const pending = () => it.inOrganisation((tx) => findPendingToken(tx, it.sealer, it))
+    const stamp = () => it.inOrganisation((tx) => stampPendingToken(tx, it.sealer, it))
+    await it.inOrganisation((tx) => ensureMarker(tx, it.sealer, it, NOW))
+    const first = await marker()
+    assert.equal(await pending(), undefined)
+
+    await rotate('token')
+    const waiting = await marker()
+    assert.equal(waiting?.token, first?.token, 'relays go on with it')
+    assert.match(waiting?.previousToken ?? '', /^[0-9a-f]{32}$/)
+    assert.notEqual(waiting?.previousToken, first?.token)
+    assert.deepEqual(await pending(), { token: waiting?.previousToken, since: NOW })
+
+    await assert.rejects(rotate('token', new Date(NOW.getTime() + 1)), {
+      type: 'marker-token-pending',
+      members: { since: NOW.toISOString() },
+    })
+    assert.deepEqual(await marker(), waiting, 'a refusal changes nothing')
+    await rotate('secret')
+    const tokensOf = async () => {
+      const { token, previousToken } = (await marker()) ?? {}
+      return [token, previousToken]
+    }
+    assert.deepEqual(await tokensOf(), [waiting?.token, waiting?.previousToken], 'the secret is replaced by itself')
+    assert.ok(await pending())
+
+    await stamp()
+    assert.deepEqual([await tokensOf(), await pending()], [[waiting?.previousToken, waiting?.token], undefined])
+    const { secret, previousSecret } = (await marker()) ?? {}
+    assert.deepEqual([previousSecret, secret === first?.secret], [first?.secret, false])
+    await stamp()
+    assert.deepEqual(await tokensOf(), [waiting?.previousToken, waiting?.token], 'twice is as once')
+
+    await rotate('token')
+    const [token, newest] = await tokensOf()
+    assert.equal(token, waiting?.previousToken)
+    assert.ok(newest !== waiting?.token && newest !== token, 'of three the oldest ends')
   }))
 
 test('SP-11: a nonce is told to the relays while it is in date, and forgotten afterwards', (t) =>
