@@ -23,6 +23,7 @@ import {
 import type { Direction, MappingTable, Report } from '../../rewrite-rules/index.ts'
 import { SHARED, testShared } from '../harness/shared.ts'
 import { cut, streamMessage } from '../harness/stream-message.ts'
+import { sampleOf } from '../harness/thorough.ts'
 
 const CORPUS = join(SHARED, 'corpus')
 /** The corpus README: there the line ends are the point. */
@@ -328,6 +329,8 @@ function assertRestored(was: readonly string[], is: readonly string[], isBack: r
   return restored
 }
 
+/** It takes most of the time of these tests. */
+const MAILPARSER_EVERY = 3
 const PARSER_OPTIONS = { skipHtmlToText: true, skipTextToHtml: true, skipTextLinks: true, skipImageLinks: true }
 
 testShared(
@@ -338,7 +341,9 @@ testShared(
     const own = ownTable()
     // For a message without a date mailparser takes the present.
     context.mock.timers.enable({ apis: ['Date'], now: 0 })
-    for (const { name, kind, bytes } of samples()) {
+    const all = [...samples()]
+    for (const index of sampleOf(all.length, MAILPARSER_EVERY)) {
+      const { name, kind, bytes } = all[index] ?? assert.fail('unreachable')
       if (kind !== 'eml' && kind !== 'ics') continue
       const before = await simpleParser(bytes, PARSER_OPTIONS)
       const out = attempt(() => rewriteMessage(bytes, optionsFor('out', own.table)))
@@ -366,6 +371,6 @@ testShared(
     }
     context.diagnostic(JSON.stringify(count))
     assert.deepEqual(failures.slice(0, 20), [], `${failures.length} of ${count.parsed} failed`)
-    assert.ok(count.restored > 300, 'there was something to restore')
+    assert.ok(count.restored > 100, 'there was something to restore')
   },
 )
