@@ -8,8 +8,8 @@ export class Browser {
   /** By origin and name: the product and Entra are on one host, and tell each other nothing. */
   readonly #cookies = new Map<string, Map<string, string>>()
 
-  /** As `user`. @returns the last page. @throws when it goes in a circle */
-  async visit(link: string, user: string): Promise<string> {
+  /** As `user`; default: as the first person that each page offers, since administrators come first. @returns the last page. @throws when it goes in a circle */
+  async visit(link: string, user?: string): Promise<string> {
     let url = link
     let form: URLSearchParams | undefined
     for (let hop = 0; hop < MAX_HOPS; hop++) {
@@ -27,7 +27,7 @@ export class Browser {
       form = new URLSearchParams({
         action: valueOf(page, 'action'),
         query: valueOf(page, 'query'),
-        user,
+        user: user ?? valueOf(page, 'user'),
         mfa: 'yes',
       })
     }

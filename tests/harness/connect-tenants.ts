@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Browser } from '../../cli/tour/browser.ts'
 import { makeSelfSigned } from '../../common/self-signed.ts'
 import { neededFor } from '../../control-plane/tenants/capabilities.ts'
 import { CONTOSO, FABRIKAM } from '../../sandbox/tenants/constants.ts'
@@ -87,53 +88,9 @@ async function connect(plane: ControlPlane, side: 'source' | 'target', tenantId:
   const id = String((await plane.done('POST', `${plane.path}/tenants`, tenant)).body.id)
   const wanted = { capabilities: EVERYTHING.capabilities, optionalPermissions: EVERYTHING.optional }
   const { link } = (await plane.done('POST', `${plane.path}/tenants/${id}/consent`, wanted)).body
-  assert.match(await visit(String(link)), /consent was recorded/)
+  assert.match(await new Browser().visit(String(link)), /consent was recorded/)
   return id
 }
-
-const MAX_HOPS = 10
-
-/** As the first person that each page of the simulated Entra offers: administrators come first. @returns the last page */
-async function visit(link: string): Promise<string> {
-  const cookies = new Map<string, string>()
-  let url = link
-  let form: URLSearchParams | undefined
-  for (let hop = 0; hop < MAX_HOPS; hop++) {
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-    const response = await fetch(url, {
-      redirect: 'manual',
-      headers: cookie === '' ? {} : { Cookie: cookie },
-      ...(form === undefined ? {} : { method: 'POST', body: form }),
-    })
-    for (const text of response.headers.getSetCookie()) {
-      const [name = '', value = ''] = (text.split(';', 1)[0] ?? '').split(/=(.*)/s, 2)
-      cookies.set(name, value)
-    }
-    form = undefined
-    const page = await response.text()
-    const location = response.headers.get('location')
-    if (location !== null) {
-      url = new URL(location, url).href
-      continue
-    }
-    const action = /<form method="post" action="([^"]+)"/.exec(page)?.[1]
-    if (action === undefined) return page
-    url = new URL(unescapeHtml(action), url).href
-    form = new URLSearchParams({
-      action: valueOf(page, 'action'),
-      query: valueOf(page, 'query'),
-      user: valueOf(page, 'user'),
-      mfa: 'yes',
-    })
-  }
-  throw new Error('the visit went in a circle')
-}
-
-const valueOf = (page: string, name: string): string =>
-  unescapeHtml(new RegExp(`name="${name}" value="([^"]*)"`).exec(page)?.[1] ?? '')
-
-const unescapeHtml = (text: string): string =>
-  text.replaceAll(/&#(\d+);/g, (_all, code: string) => String.fromCodePoint(Number(code)))
 
 /** Starts a discovery. @returns it, as the API answers */
 export async function startDiscovery(plane: ControlPlane, tenant: string, mode = 'delta'): Promise<Answer['body']> {
