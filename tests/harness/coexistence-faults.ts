@@ -175,7 +175,7 @@ export interface Round {
 }
 
 /** Calls that change a tenant, as many as the simulated tenants take; of a move, there and back. */
-const CALLS = { enable: 84, move: 4, disable: 24 } as const
+const CALLS = { enable: 86, move: 4, disable: 25 } as const
 /** Calls from one harm to the next, so that each is over before another comes. */
 const APART = { enable: 6, move: 4, disable: 3 } as const
 
