@@ -1,7 +1,7 @@
 // `npm run torture`: the durability contract, at length (DU-1 to DU-8, SF-6). Processes are killed, disks stopped and failed, power cut, at
 // every system call and at random moments; whatever was accepted must be there afterwards. And coexistence: switched on and off under mail, harmed in
 // every way at every call. Exit code 1 when anything was lost.
-//   npm run torture                    everything, some 100 minutes
+//   npm run torture                    everything, more than an hour
 //   npm run torture -- --quick         a tenth of it
 //   npm run torture -- spool-kills     only the sections named
 import assert from 'node:assert/strict'
